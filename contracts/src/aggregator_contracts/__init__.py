@@ -1,0 +1,41 @@
+"""The events of the product aggregator, for its own services and for any other system that subscribes."""
+
+from aggregator_contracts.events import (
+    EVENT_CLASSES,
+    Event,
+    InvalidEventError,
+    Offer,
+    OffersUpdated,
+    OffersUpdatedData,
+    OffersUpdate,
+    ProductCreated,
+    ProductDeleted,
+    ProductDeletedData,
+    ProductRegistered,
+    ProductRegisteredData,
+    ProductRegistrationFailed,
+    ProductRegistrationFailedData,
+    ProductState,
+    ProductUpdated,
+    parse_event,
+)
+
+__all__ = [
+    "EVENT_CLASSES",
+    "Event",
+    "InvalidEventError",
+    "Offer",
+    "OffersUpdate",
+    "OffersUpdated",
+    "OffersUpdatedData",
+    "ProductCreated",
+    "ProductDeleted",
+    "ProductDeletedData",
+    "ProductRegistered",
+    "ProductRegisteredData",
+    "ProductRegistrationFailed",
+    "ProductRegistrationFailedData",
+    "ProductState",
+    "ProductUpdated",
+    "parse_event",
+]

@@ -1,0 +1,56 @@
+"""The broker's names: the exchange, and each of our queues with the events that it receives.
+
+Every process of ours declares all of it before it publishes, so that no event is confirmed while the queue of a
+service that has not started yet is missing.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from aggregator_contracts.events import (
+    Event,
+    OffersUpdated,
+    ProductCreated,
+    ProductDeleted,
+    ProductRegistered,
+    ProductRegistrationFailed,
+    ProductUpdated,
+)
+
+EXCHANGE: Final = "aggregator.events"
+"""Durable topic exchange; the routing key of a message is its event's type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A durable queue of one service for one purpose, and the events bound to it."""
+
+    service: str
+    purpose: str
+    events: tuple[type[Event], ...]
+
+    @property
+    def queue(self) -> str:
+        """The queue's name."""
+        return f"{self.service}.{self.purpose}"
+
+    @property
+    def retry_queue(self) -> str:
+        """Where its messages wait before they are tried again."""
+        return f"{self.queue}.retry"
+
+    @property
+    def parked_queue(self) -> str:
+        """Where its service keeps messages that it can't handle."""
+        return f"{self.service}.parked"
+
+
+CATALOG_OFFERS: Final = Subscription("catalog-api", "offers", (OffersUpdated,))
+CATALOG_REGISTRATIONS: Final = Subscription(
+    "catalog-api", "registrations", (ProductRegistered, ProductRegistrationFailed)
+)
+SYNC_PRODUCTS: Final = Subscription("offers-sync", "products", (ProductCreated, ProductUpdated, ProductDeleted))
+HISTORY_OFFERS: Final = Subscription("price-history", "offers", (OffersUpdated,))
+HISTORY_PRODUCTS: Final = Subscription("price-history", "products", (ProductCreated, ProductDeleted))
+
+SUBSCRIPTIONS: Final = (CATALOG_OFFERS, CATALOG_REGISTRATIONS, SYNC_PRODUCTS, HISTORY_OFFERS, HISTORY_PRODUCTS)
