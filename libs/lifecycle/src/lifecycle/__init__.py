@@ -1,0 +1,22 @@
+"""The life of a process: it reads settings, logs, tells its health, runs its loops, and drains when asked to stop."""
+
+from lifecycle.health import Check, NotReadyError, Readiness, health_routes
+from lifecycle.http import serve_http
+from lifecycle.logs import configure_logging
+from lifecycle.settings import ProcessSettings, load_settings
+from lifecycle.worker import Loop, run, run_worker, wait_until_set
+
+__all__ = [
+    "Check",
+    "Loop",
+    "NotReadyError",
+    "ProcessSettings",
+    "Readiness",
+    "configure_logging",
+    "health_routes",
+    "load_settings",
+    "run",
+    "run_worker",
+    "serve_http",
+    "wait_until_set",
+]

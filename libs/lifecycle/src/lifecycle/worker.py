@@ -1,0 +1,96 @@
+"""A worker process: supervised loops beside a health endpoint, until a signal asks it to drain."""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Final
+
+import structlog
+import uvloop
+from prometheus_client import Counter
+from starlette.applications import Starlette
+
+from lifecycle.health import Readiness, health_routes
+from lifecycle.http import DRAIN_SECONDS, STOP_SIGNALS, http_server
+
+_log = structlog.get_logger()
+
+FIRST_BACKOFF_SECONDS: Final = 0.1
+LAST_BACKOFF_SECONDS: Final = 5.0
+
+Loop = Callable[[asyncio.Event], Awaitable[None]]
+"""Works until the event is set, then returns when its work in hand is done."""
+
+loop_failures = Counter("aggregator_worker_loop_failures_total", "Loops that failed and were started again", ["loop"])
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine to its end on uvloop."""
+    uvloop.run(main)
+
+
+async def wait_until_set(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for the event, at most so long; whether it is set."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
+
+
+async def run_worker(
+    loops: Mapping[str, Loop],
+    *,
+    readiness: Readiness,
+    health_port: int,
+    health_host: str = "127.0.0.1",
+    drain_seconds: float = DRAIN_SECONDS,
+) -> None:
+    """Run every loop until SIGTERM or SIGINT, then let them finish for up to `drain_seconds`.
+
+    A loop that raises is logged, counted and started again with a backoff of 0.1 to 5 s. `health_port` 0 means that
+    health is not served.
+    """
+    stopping = asyncio.Event()
+    for number in STOP_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with _health_server(readiness, health_host, health_port):
+        tasks = [asyncio.create_task(_supervise(name, loop, stopping), name=name) for name, loop in loops.items()]
+        _log.info("worker_started", loops=list(loops))
+        await stopping.wait()
+        _log.info("worker_draining", seconds=drain_seconds)
+        _, unfinished = await asyncio.wait(tasks, timeout=drain_seconds)
+        for task in unfinished:
+            _log.warning("loop_cut_off", loop=task.get_name())
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    _log.info("worker_stopped")
+
+
+async def _supervise(name: str, loop: Loop, stopping: asyncio.Event) -> None:
+    backoff = FIRST_BACKOFF_SECONDS
+    while not stopping.is_set():
+        started = asyncio.get_running_loop().time()
+        try:
+            await loop(stopping)
+        except Exception:  # noqa: BLE001 - the supervised edge: whatever ended the loop, it is started again
+            loop_failures.labels(name).inc()
+            _log.exception("loop_failed", loop=name)
+        if asyncio.get_running_loop().time() - started > LAST_BACKOFF_SECONDS:
+            backoff = FIRST_BACKOFF_SECONDS
+        await wait_until_set(stopping, backoff * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+        backoff = min(backoff * 2, LAST_BACKOFF_SECONDS)
+
+
+@contextlib.asynccontextmanager
+async def _health_server(readiness: Readiness, host: str, port: int) -> AsyncIterator[None]:
+    if port == 0:
+        yield
+        return
+    server = http_server(Starlette(routes=health_routes(readiness)), host, port, drain_seconds=1)
+    serving = asyncio.create_task(server.serve())
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
