@@ -1,0 +1,6 @@
+"""Publishes and consumes the contract's events over RabbitMQ so that none is lost."""
+
+from event_bus.consumer import EventConsumer, Unprocessable
+from event_bus.publisher import EventPublisher, OutgoingEvent, PublishError
+
+__all__ = ["EventConsumer", "EventPublisher", "OutgoingEvent", "PublishError", "Unprocessable"]

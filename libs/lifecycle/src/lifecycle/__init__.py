@@ -4,7 +4,8 @@ from lifecycle.health import Check, NotReadyError, Readiness, health_routes
 from lifecycle.http import serve_http
 from lifecycle.logs import configure_logging
 from lifecycle.settings import ProcessSettings, load_settings
-from lifecycle.worker import Loop, run, run_worker, wait_until_set
+from lifecycle.waiting import wait_for_any
+from lifecycle.worker import Loop, run, run_worker
 
 __all__ = [
     "Check",
@@ -18,5 +19,5 @@ __all__ = [
     "run",
     "run_worker",
     "serve_http",
-    "wait_until_set",
+    "wait_for_any",
 ]

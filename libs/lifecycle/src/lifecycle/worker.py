@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 
 from lifecycle.health import Readiness, health_routes
 from lifecycle.http import DRAIN_SECONDS, STOP_SIGNALS, http_server
+from lifecycle.waiting import wait_for_any
 
 _log = structlog.get_logger()
 
@@ -28,14 +29,6 @@ loop_failures = Counter("aggregator_worker_loop_failures_total", "Loops that fai
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Run a coroutine to its end on uvloop."""
     uvloop.run(main)
-
-
-async def wait_until_set(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for the event, at most so long; whether it is set."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    return event.is_set()
 
 
 async def run_worker(
@@ -78,7 +71,8 @@ async def _supervise(name: str, loop: Loop, stopping: asyncio.Event) -> None:
             _log.exception("loop_failed", loop=name)
         if asyncio.get_running_loop().time() - started > LAST_BACKOFF_SECONDS:
             backoff = FIRST_BACKOFF_SECONDS
-        await wait_until_set(stopping, backoff * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+        jitter = random.uniform(0.5, 1.0)  # noqa: S311 - not a secret
+        await wait_for_any(stopping, seconds=backoff * jitter)
         backoff = min(backoff * 2, LAST_BACKOFF_SECONDS)
 
 

@@ -1,0 +1,89 @@
+"""One connection to RabbitMQ, from connecting to its loss.
+
+A lost connection is never repaired in place: its owner closes it and opens a new one, topology included. The robust
+recovery of the client library restores channels and consumers piece by piece and can be left half restored.
+"""
+
+import asyncio
+import contextlib
+import itertools
+from typing import Final
+
+from aio_pika import RobustConnection
+from aio_pika.exceptions import AMQPException
+from faststream.exceptions import FastStreamException
+from faststream.rabbit import Channel, RabbitBroker
+from yarl import URL
+
+from event_bus.topology import declare_topology
+
+HEARTBEAT_SECONDS: Final = 10
+"""A peer that is black-holed is noticed after two missed heartbeats."""
+CONNECT_SECONDS: Final = 10.0
+CLOSE_SECONDS: Final = 3.0
+PROBE_SECONDS: Final = 5.0
+
+BROKER_ERRORS: Final = (AMQPException, FastStreamException, ConnectionError, OSError, TimeoutError, RuntimeError)
+"""What a broken or refused connection raises; aiormq raises RuntimeError on a channel that is closing."""
+
+
+class Nodes:
+    """The broker's nodes, from a URL or several separated by commas; each attempt goes to the next one."""
+
+    def __init__(self, urls: str) -> None:
+        nodes = [URL(url.strip()) for url in urls.split(",") if url.strip()]
+        self._nodes = itertools.cycle([str(url.update_query(heartbeat=HEARTBEAT_SECONDS)) for url in nodes])
+
+    def next(self) -> str:
+        """The URL to try now."""
+        return next(self._nodes)
+
+
+class Connection:
+    """A FastStream broker with the event of its loss."""
+
+    def __init__(self, url: str, channel: Channel) -> None:
+        self.lost = asyncio.Event()
+        self._amqp: RobustConnection
+        self.broker = RabbitBroker(
+            url,
+            timeout=CONNECT_SECONDS,
+            default_channel=channel,
+            on_close=[lambda *_: self.lost.set()],
+            # We log what matters ourselves; FastStream's line for each message costs more than its work.
+            logger=None,
+            # Handlers take the whole message, so nothing is left to inject or to validate.
+            apply_types=False,
+            graceful_timeout=CLOSE_SECONDS,
+        )
+
+    async def open(self) -> None:
+        """Connect and declare the topology.
+
+        Raises:
+            BROKER_ERRORS: not done within ten seconds; the connection is closed.
+        """
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                self._amqp = await self.broker.connect()
+                await declare_topology(self.broker)
+        except BROKER_ERRORS:
+            await self.close()
+            raise
+
+    async def consumers_of(self, queue: str) -> int:
+        """How many consumers a queue has.
+
+        Raises:
+            BROKER_ERRORS: there is no such queue, or no answer within five seconds.
+        """
+        async with asyncio.timeout(PROBE_SECONDS), self._amqp.channel() as channel:
+            declared = await channel.declare_queue(queue, passive=True)
+            return declared.declaration_result.consumer_count or 0
+
+    async def close(self) -> None:
+        """Close for good, whatever state it is in, waiting for handlers in flight at most three seconds."""
+        self.lost.set()
+        with contextlib.suppress(*BROKER_ERRORS):
+            async with asyncio.timeout(2 * CLOSE_SECONDS):
+                await self.broker.stop()

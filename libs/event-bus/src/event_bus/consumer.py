@@ -1,0 +1,230 @@
+"""Consumes events from a service's queues and decides each message's fate in one place.
+
+| the handler | the message |
+|---|---|
+| returns | acked |
+| raises one of `transient` (a dependency is down) | held, unacked, and handled again when the dependency may be back |
+| raises `Unprocessable`, or the body is no event | parked with the reason, then acked |
+| raises anything else | put aside for half a minute, up to ten times, then parked |
+
+At most `prefetch` messages are in hand, so holding them pauses consumption. Handlers must be idempotent: a message
+comes again when the connection or the process is lost before its ack.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from faststream import AckPolicy
+from faststream.rabbit import Channel, RabbitMessage, RabbitQueue
+from prometheus_client import Counter
+
+from aggregator_contracts import InvalidEventError, parse_event
+from aggregator_contracts.topology import Subscription
+from event_bus.connection import BROKER_ERRORS, Connection, Nodes
+from lifecycle import wait_for_any
+
+MAX_ATTEMPTS: Final = 10
+PUBLISH_SECONDS: Final = 5.0
+FIRST_PAUSE_SECONDS: Final = 0.2
+LAST_PAUSE_SECONDS: Final = 5.0
+HOLD_SECONDS: Final = 15 * 60.0
+"""Held longer, messages go back to the queue: the broker cuts off a consumer that does not ack within half an hour."""
+WATCH_SECONDS: Final = 10.0
+
+ATTEMPTS_HEADER: Final = "x-attempts"
+REASON_HEADER: Final = "x-parked-reason"
+QUEUE_HEADER: Final = "x-parked-from"
+
+_log = structlog.get_logger()
+outcomes = Counter("aggregator_messages_total", "Messages by what became of them", ["queue", "outcome"])
+
+Handler = Callable[[Any], Awaitable[None]]
+
+
+class Unprocessable(Exception):  # noqa: N818 - a verdict on the message, not a fault of the handler
+    """Raised by a handler: this message can never be handled; its text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    subscription: Subscription
+    handler: Handler
+
+    async def handle(self, body: bytes) -> None:
+        try:
+            event = parse_event(body)
+        except InvalidEventError as error:
+            raise Unprocessable(str(error)) from None
+        if not isinstance(event, self.subscription.events):
+            raise Unprocessable(f"{event.type} does not belong in {self.subscription.queue}")
+        await self.handler(event)
+
+
+class EventConsumer:
+    """Runs handlers on a service's subscriptions.
+
+    Args:
+        url: the broker's URL, or several separated by commas.
+        transient: what handlers raise while a dependency of theirs is down.
+        prefetch: messages in hand at once, for each subscription.
+    """
+
+    def __init__(self, url: str, *, transient: Sequence[type[Exception]] = (), prefetch: int = 20) -> None:
+        self._nodes = Nodes(url)
+        self._transient = tuple(transient)
+        self._prefetch = prefetch
+        self._routes: list[_Route] = []
+        self._connection: Connection | None = None
+
+    def subscribe(self, subscription: Subscription, handler: Callable[[Any], Awaitable[None]]) -> None:
+        """Have `handler` called with each event of the subscription; call before `run`."""
+        self._routes.append(_Route(subscription, handler))
+
+    async def check(self) -> None:
+        """For readiness.
+
+        Raises:
+            ConnectionError: not consuming now.
+        """
+        if self._connection is None or self._connection.lost.is_set():
+            raise ConnectionError("not consuming")
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Consume over one connection until it is lost or `stopping` is set; the worker's supervision starts it again.
+
+        Raises:
+            ConnectionError: the connection, a queue or a consumer was lost.
+        """
+        connection = Connection(self._nodes.next(), Channel(on_return_raises=True))
+        deliveries = [_Deliveries(route, connection, self._transient, stopping) for route in self._routes]
+        for delivery in deliveries:
+            delivery.attach(self._prefetch)
+        await connection.open()
+        try:
+            await connection.broker.start()
+            self._connection = connection
+            _log.info("consuming", queues=[route.subscription.queue for route in self._routes])
+            await self._watch(connection, stopping)
+        finally:
+            self._connection = None
+            await connection.close()
+
+    async def _watch(self, connection: Connection, stopping: asyncio.Event) -> None:
+        # A consumer can vanish while its connection lives: its queue deleted, or its channel closed by the broker.
+        while not await wait_for_any(stopping, connection.lost, seconds=WATCH_SECONDS):
+            await self._assert_consumed(connection)
+        if not stopping.is_set():
+            raise ConnectionError("the broker's connection is lost")
+
+    async def _assert_consumed(self, connection: Connection) -> None:
+        for route in self._routes:
+            if await connection.consumers_of(route.subscription.queue) == 0:
+                raise ConnectionError(f"nobody consumes {route.subscription.queue}")
+
+
+class _Deliveries:
+    """The messages of one subscription over one connection."""
+
+    def __init__(
+        self,
+        route: _Route,
+        connection: Connection,
+        transient: tuple[type[Exception], ...],
+        stopping: asyncio.Event,
+    ) -> None:
+        self._route = route
+        self._connection = connection
+        self._transient = transient
+        self._stopping = stopping
+
+    def attach(self, prefetch: int) -> None:
+        """Have the connection's broker deliver to this object once it starts."""
+
+        async def whole_message(message: RabbitMessage) -> RabbitMessage:
+            return message
+
+        subscriber = self._connection.broker.subscriber(
+            RabbitQueue(self._route.subscription.queue, declare=False, durable=True, robust=False),
+            channel=Channel(prefetch_count=prefetch),
+            decoder=whole_message,
+            ack_policy=AckPolicy.MANUAL,
+        )
+        subscriber(self._deliver)
+
+    async def _deliver(self, message: RabbitMessage) -> None:
+        queue = self._route.subscription.queue
+        try:
+            outcome = await self._settle(message)
+        except BROKER_ERRORS as error:
+            # Not acked: the broker delivers it again.
+            _log.warning("message_unsettled", queue=queue, error=repr(error))
+            self._connection.lost.set()
+            outcome = "unsettled"
+        outcomes.labels(queue, outcome).inc()
+
+    async def _settle(self, message: RabbitMessage) -> str:
+        try:
+            if not await self._handle_when_possible(message.body):
+                return "returned"
+        except Unprocessable as verdict:
+            await self._park(message, str(verdict))
+            return "parked"
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises, the message is kept
+            return await self._put_aside(message, error)
+        await message.ack()
+        return "handled"
+
+    async def _handle_when_possible(self, body: bytes) -> bool:
+        """Handle it, waiting while a dependency is down; False when the wait was given up."""
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + HOLD_SECONDS
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await self._route.handle(body)
+            except self._transient as error:
+                _log.warning("consumption_paused", queue=self._route.subscription.queue, error=repr(error))
+            else:
+                return True
+            if await wait_for_any(self._stopping, self._connection.lost, seconds=pause):
+                return False
+            if loop.time() > give_up_at:
+                self._connection.lost.set()
+                return False
+            pause = min(pause * 2, LAST_PAUSE_SECONDS)
+
+    async def _put_aside(self, message: RabbitMessage, error: Exception) -> str:
+        subscription = self._route.subscription
+        attempts = int(message.headers.get(ATTEMPTS_HEADER, 0)) + 1
+        _log.error("handler_failed", queue=subscription.queue, attempts=attempts, exc_info=error)
+        if attempts >= MAX_ATTEMPTS:
+            await self._park(message, f"failed {attempts} times, last with {type(error).__name__}: {error}")
+            return "parked"
+        await self._move(message, subscription.retry_queue, {ATTEMPTS_HEADER: attempts})
+        return "retried"
+
+    async def _park(self, message: RabbitMessage, reason: str) -> None:
+        subscription = self._route.subscription
+        _log.error("message_parked", queue=subscription.queue, message_id=message.message_id, reason=reason)
+        await self._move(
+            message,
+            subscription.parked_queue,
+            {REASON_HEADER: reason[:1000], QUEUE_HEADER: subscription.queue},
+        )
+
+    async def _move(self, message: RabbitMessage, queue: str, headers: dict[str, Any]) -> None:
+        async with asyncio.timeout(PUBLISH_SECONDS):
+            await self._connection.broker.publish(
+                message.body,
+                routing_key=queue,
+                headers=headers,
+                content_type=message.content_type,
+                message_id=message.message_id,
+                message_type=message.raw_message.type,
+                persist=True,
+                mandatory=True,
+            )
+        await message.ack()
