@@ -17,6 +17,7 @@ from pydantic import (
     PlainSerializer,
     TypeAdapter,
     ValidationError,
+    WithJsonSchema,
 )
 
 CONTENT_TYPE: Final = "application/cloudevents+json"
@@ -41,31 +42,45 @@ def _rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-Time = Annotated[AwareDatetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
+Time = Annotated[
+    AwareDatetime,
+    PlainSerializer(_rfc3339, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
 Text = Annotated[str, AfterValidator(_without_nul)]
 
 
 class _Part(BaseModel):
     # Consumers ignore unknown fields, so that an additive optional field keeps v1.
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
 class Event(_Part):
     """The CloudEvents envelope. `id` is unique for each event and constant over redeliveries."""
 
-    specversion: Literal["1.0"] = "1.0"
-    id: Annotated[str, Field(min_length=1, max_length=200)] = Field(default_factory=lambda: str(uuid4()))
+    specversion: Literal["1.0"]
+    id: Annotated[str, Field(min_length=1, max_length=200)]
     source: str
     type: str
-    time: Time = Field(default_factory=_now)
-    datacontenttype: Literal["application/json"] = "application/json"
+    time: Time
+    datacontenttype: Literal["application/json"]
 
+    SOURCE: ClassVar[str]
     TYPE: ClassVar[str]
     """The event's type, which is also its routing key."""
+
+    @classmethod
+    def _now(cls, **fields: Any) -> Self:
+        """An event of this class that happens now, with a new id."""
+        return cls(
+            specversion="1.0",
+            id=str(uuid4()),
+            source=cls.SOURCE,
+            type=cls.TYPE,
+            time=datetime.now(UTC),
+            datacontenttype="application/json",
+            **fields,
+        )
 
     def to_json(self) -> bytes:
         """The event as the body of a message."""
@@ -88,29 +103,31 @@ class ProductState(_Part):
 class ProductCreated(_ProductEvent):
     """A product was added to the catalog."""
 
+    SOURCE: ClassVar[str] = "/catalog-api"
     TYPE: ClassVar[str] = "catalog.product-created.v1"
-    source: Literal["/catalog-api"] = "/catalog-api"
-    type: Literal["catalog.product-created.v1"] = "catalog.product-created.v1"
+    source: Literal["/catalog-api"]
+    type: Literal["catalog.product-created.v1"]
     data: ProductState
 
     @classmethod
     def of(cls, state: ProductState) -> Self:
         """The event that says that `state` is new."""
-        return cls(subject=state.product_id, data=state)
+        return cls._now(subject=state.product_id, data=state)
 
 
 class ProductUpdated(_ProductEvent):
     """A product's name or description changed; carries the whole new state."""
 
+    SOURCE: ClassVar[str] = "/catalog-api"
     TYPE: ClassVar[str] = "catalog.product-updated.v1"
-    source: Literal["/catalog-api"] = "/catalog-api"
-    type: Literal["catalog.product-updated.v1"] = "catalog.product-updated.v1"
+    source: Literal["/catalog-api"]
+    type: Literal["catalog.product-updated.v1"]
     data: ProductState
 
     @classmethod
     def of(cls, state: ProductState) -> Self:
         """The event that says that the product now is as in `state`."""
-        return cls(subject=state.product_id, data=state)
+        return cls._now(subject=state.product_id, data=state)
 
 
 class ProductDeletedData(_Part):
@@ -123,15 +140,16 @@ class ProductDeletedData(_Part):
 class ProductDeleted(_ProductEvent):
     """A product left the catalog; no later event speaks of it."""
 
+    SOURCE: ClassVar[str] = "/catalog-api"
     TYPE: ClassVar[str] = "catalog.product-deleted.v1"
-    source: Literal["/catalog-api"] = "/catalog-api"
-    type: Literal["catalog.product-deleted.v1"] = "catalog.product-deleted.v1"
+    source: Literal["/catalog-api"]
+    type: Literal["catalog.product-deleted.v1"]
     data: ProductDeletedData
 
     @classmethod
     def of(cls, product_id: UUID, version: int) -> Self:
         """The event for the deletion that made `version`."""
-        return cls(subject=product_id, data=ProductDeletedData(product_id=product_id, version=version))
+        return cls._now(subject=product_id, data=ProductDeletedData(product_id=product_id, version=version))
 
 
 class ProductRegisteredData(_Part):
@@ -143,15 +161,16 @@ class ProductRegisteredData(_Part):
 class ProductRegistered(_ProductEvent):
     """The Offers microservice accepted the product; its offers are polled from now on."""
 
+    SOURCE: ClassVar[str] = "/offers-sync"
     TYPE: ClassVar[str] = "offers.product-registered.v1"
-    source: Literal["/offers-sync"] = "/offers-sync"
-    type: Literal["offers.product-registered.v1"] = "offers.product-registered.v1"
+    source: Literal["/offers-sync"]
+    type: Literal["offers.product-registered.v1"]
     data: ProductRegisteredData
 
     @classmethod
     def of(cls, product_id: UUID) -> Self:
         """The event for a registration."""
-        return cls(subject=product_id, data=ProductRegisteredData(product_id=product_id))
+        return cls._now(subject=product_id, data=ProductRegisteredData(product_id=product_id))
 
 
 class ProductRegistrationFailedData(_Part):
@@ -164,15 +183,16 @@ class ProductRegistrationFailedData(_Part):
 class ProductRegistrationFailed(_ProductEvent):
     """The Offers microservice refused the product for good (until it is changed)."""
 
+    SOURCE: ClassVar[str] = "/offers-sync"
     TYPE: ClassVar[str] = "offers.product-registration-failed.v1"
-    source: Literal["/offers-sync"] = "/offers-sync"
-    type: Literal["offers.product-registration-failed.v1"] = "offers.product-registration-failed.v1"
+    source: Literal["/offers-sync"]
+    type: Literal["offers.product-registration-failed.v1"]
     data: ProductRegistrationFailedData
 
     @classmethod
     def of(cls, product_id: UUID, reason: str) -> Self:
         """The event for a refusal."""
-        return cls(subject=product_id, data=ProductRegistrationFailedData(product_id=product_id, reason=reason))
+        return cls._now(subject=product_id, data=ProductRegistrationFailedData(product_id=product_id, reason=reason))
 
 
 class Offer(_Part):
@@ -213,15 +233,16 @@ class OffersUpdatedData(_Part):
 class OffersUpdated(Event):
     """The offers of these products differ from what was last published."""
 
+    SOURCE: ClassVar[str] = "/offers-sync"
     TYPE: ClassVar[str] = "offers.offers-updated.v1"
-    source: Literal["/offers-sync"] = "/offers-sync"
-    type: Literal["offers.offers-updated.v1"] = "offers.offers-updated.v1"
+    source: Literal["/offers-sync"]
+    type: Literal["offers.offers-updated.v1"]
     data: OffersUpdatedData
 
     @classmethod
     def of(cls, updates: list[OffersUpdate]) -> Self:
         """The event for 1 to 100 products that were polled together."""
-        return cls(data=OffersUpdatedData(updates=updates))
+        return cls._now(data=OffersUpdatedData(updates=updates))
 
 
 EVENT_CLASSES: Final[tuple[type[Event], ...]] = (
