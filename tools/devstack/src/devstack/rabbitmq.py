@@ -1,0 +1,158 @@
+"""A private RabbitMQ node: it shares no name, epmd, cookie, port or folder with a broker of the machine.
+
+The real server script is run, not a distribution's wrapper (which changes the user and reads /etc/rabbitmq).
+"""
+
+import os
+import re
+import shutil
+import signal
+from pathlib import Path
+from typing import Final
+
+from devstack.broker_management import BrokerManagement
+from devstack.child import Child, Command
+from devstack.conditions import wait_until
+from devstack.ports import LOOPBACK, free_port, is_free
+
+ADMINISTRATOR: Final = "admin"
+VHOST: Final = "aggregator"
+START_SECONDS: Final = 90.0
+
+
+class RabbitNode:
+    """One node. `start` may be called again after it ended, and carries on with the same queues."""
+
+    def __init__(self, folder: Path, *, server_script: Path, log: Path, port: int, password: str) -> None:
+        self.port = port
+        self.child: Child | None = None
+        self.management = BrokerManagement(f"http://{LOOPBACK}:{free_port()}", ADMINISTRATOR, password)
+        self._folder = folder.resolve()
+        self._server_script = server_script
+        self._epmd_port = free_port()
+        self._distribution_port = free_port()
+        self._log = log
+        self._epmd: Child | None = None
+
+    def url(self, vhost: str = VHOST, user: str = ADMINISTRATOR, password: str | None = None) -> str:
+        """An AMQP URL; the administrator's unless told otherwise."""
+        return f"amqp://{user}:{password or self.management.password}@{LOOPBACK}:{self.port}/{vhost}"
+
+    def start(self) -> Child:
+        """Start the node; `wait_until_ready` says when it answers."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        (self._folder / "home").mkdir(mode=0o700, exist_ok=True)  # the Erlang cookie is made in it
+        self._write_configuration()
+        self._start_epmd()
+        self.child = Child(
+            Command(
+                name="rabbitmq",
+                argv=[str(self._server_script)],
+                log=self._log,
+                env=self._environment(),
+                stop_seconds=30.0,
+            )
+        )
+        return self.child
+
+    def wait_until_ready(self) -> None:
+        """Wait until it answers. Raises ProcessDied when it ends instead, TimeoutError after a minute and a half."""
+
+        def answers() -> bool:
+            if self.child is not None:
+                self.child.check()
+            return self.management.answers()
+
+        if not wait_until(answers, seconds=START_SECONDS):
+            raise TimeoutError(f"rabbitmq is not ready after {START_SECONDS:.0f} s; see {self._log}")
+        self.management.create_vhost(VHOST)
+
+    def stop(self) -> None:
+        """Let it write everything down, and stop it and what serves it."""
+        if self.child is not None:
+            self.child.stop()
+        self._end_epmd()
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        if self.child is not None:
+            self.child.kill()
+        self._end_epmd()
+
+    @property
+    def epmd(self) -> Child | None:
+        """The node's own port mapper, while it runs."""
+        return self._epmd
+
+    def _start_epmd(self) -> None:
+        """Erlang starts an epmd that stays for ever where it finds none, so it must find one: a child of ours."""
+        if self._epmd is not None and self._epmd.exit_code is None:
+            return
+        self._epmd = Child(
+            Command(
+                name="epmd",
+                argv=[_epmd_program(), "-port", str(self._epmd_port), "-address", LOOPBACK],
+                log=self._log.with_name("epmd.log"),
+                env=self._environment(),
+                stop_signal=signal.SIGKILL,
+            )
+        )
+        wait_until(lambda: not is_free(self._epmd_port), seconds=5)
+        self._epmd.check()
+
+    def _end_epmd(self) -> None:
+        if self._epmd is not None:
+            self._epmd.kill()
+            self._epmd = None
+
+    def _write_configuration(self) -> None:
+        configuration = self._folder / "rabbitmq.conf"
+        configuration.touch(mode=0o600)
+        configuration.write_text(
+            f"listeners.tcp.1 = {LOOPBACK}:{self.port}\n"
+            f"management.tcp.ip = {LOOPBACK}\n"
+            f"management.tcp.port = {self.management.url.rpartition(':')[2]}\n"
+            f"default_user = {self.management.user}\n"
+            f"default_pass = {self.management.password}\n"
+            f"default_vhost = {VHOST}\n"
+            "log.file = false\n"
+            "log.console = true\n"
+        )
+        (self._folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
+
+    def _environment(self) -> dict[str, str]:
+        folder = self._folder
+        return {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "LANG": "C.UTF-8",
+            "HOME": str(folder / "home"),
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": LOOPBACK,
+            # Makes the script become the Erlang VM instead of waiting for it, so that a signal reaches the broker.
+            "RUNNING_UNDER_SYSTEMD": "true",
+            "RABBITMQ_NODENAME": f"aggregator-{self._epmd_port}@localhost",
+            "RABBITMQ_DIST_PORT": str(self._distribution_port),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_CONF_ENV_FILE": str(folder / "none"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "none"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+            "RABBITMQ_MNESIA_DIR": str(folder / "data"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+        }
+
+
+def _epmd_program() -> str:
+    """Epmd lies beside the erl that the server script will run."""
+    found = shutil.which("epmd")
+    if found is None:
+        erl = shutil.which("erl")
+        candidates = sorted(Path(erl).resolve().parent.parent.glob("erts-*/bin/epmd"), key=_version) if erl else []
+        if not candidates:
+            raise FileNotFoundError("Erlang's epmd was found neither on PATH nor beside erl")
+        found = str(candidates[-1])
+    return found
+
+
+def _version(path: Path) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", str(path))]
