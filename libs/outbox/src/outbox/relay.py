@@ -63,6 +63,7 @@ class OutboxRelay:
             _log.info("outbox_relay_active")
             wake = asyncio.Event()
             await session.add_listener(CHANNEL, lambda *_: wake.set())
+            session.add_termination_listener(lambda *_: wake.set())
             while not stopping.is_set():
                 wake.clear()
                 if not await self._relay_batch(session, stopping):

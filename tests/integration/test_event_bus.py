@@ -1,0 +1,306 @@
+"""What becomes of a message, on a real broker."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from uuid import UUID, uuid4
+
+import aio_pika
+import aiohttp
+import pytest
+
+from aggregator_contracts import Event, ProductCreated, ProductDeleted, ProductRegistered, ProductState, parse_event
+from aggregator_contracts.topology import EXCHANGE, SUBSCRIPTIONS, SYNC_PRODUCTS
+from devstack.broker_management import BrokerManagement
+from event_bus import EventConsumer, EventPublisher, PublishError, Unprocessable
+from event_bus import consumer as consumer_module
+
+Handler = Callable[[Event], Awaitable[None]]
+
+
+class Inbox:
+    """A handler that collects what it is given and lets a test wait for it."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._arrived = asyncio.Condition()
+
+    async def __call__(self, event: Event) -> None:
+        async with self._arrived:
+            self.events.append(event)
+            self._arrived.notify_all()
+
+    async def holds(self, count: int, seconds: float = 10) -> list[Event]:
+        async with asyncio.timeout(seconds), self._arrived:
+            await self._arrived.wait_for(lambda: len(self.events) >= count)
+        return self.events
+
+
+@asynccontextmanager
+async def consuming(url: str, handler: Handler, **options: object) -> AsyncIterator[EventConsumer]:
+    consumer = EventConsumer(url, **options)  # type: ignore[arg-type]
+    consumer.subscribe(SYNC_PRODUCTS, handler)
+    stopping = asyncio.Event()
+    running = asyncio.create_task(consumer.run(stopping))
+    try:
+        yield consumer
+    finally:
+        stopping.set()
+        await asyncio.wait_for(running, 10)
+
+
+@pytest.fixture
+async def publisher(rabbitmq_url: str) -> AsyncIterator[EventPublisher]:
+    publisher = EventPublisher(rabbitmq_url)
+    yield publisher
+    await publisher.stop()
+
+
+@pytest.fixture
+async def channel(rabbitmq_url: str) -> AsyncIterator[aio_pika.abc.AbstractChannel]:
+    connection = await aio_pika.connect(rabbitmq_url)
+    async with connection:
+        yield await connection.channel()
+
+
+async def message_in(channel: aio_pika.abc.AbstractChannel, queue: str) -> aio_pika.abc.AbstractIncomingMessage:
+    declared = await channel.get_queue(queue)
+    arrived: asyncio.Future[aio_pika.abc.AbstractIncomingMessage] = asyncio.get_running_loop().create_future()
+
+    async def take(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+        if not arrived.done():
+            arrived.set_result(message)
+
+    tag = await declared.consume(take, no_ack=True)
+    message = await asyncio.wait_for(arrived, 10)
+    await declared.cancel(tag)
+    return message
+
+
+def created() -> ProductCreated:
+    return ProductCreated.of(ProductState(product_id=uuid4(), version=1, name="Sekačka", description=""))
+
+
+async def test_events_arrive_whole_and_in_order(rabbitmq_url: str, publisher: EventPublisher) -> None:
+    sent = [created() for _ in range(50)]
+    inbox = Inbox()
+    async with consuming(rabbitmq_url, inbox, prefetch=1):
+        await publisher.publish(sent)
+        assert await inbox.holds(50) == sent
+
+
+async def test_a_message_is_persistent_and_named_as_the_contract_says(
+    publisher: EventPublisher, channel: aio_pika.abc.AbstractChannel
+) -> None:
+    event = created()
+    await publisher.publish([event])
+    message = await message_in(channel, SYNC_PRODUCTS.queue)
+    assert message.delivery_mode == aio_pika.DeliveryMode.PERSISTENT
+    assert message.content_type == "application/cloudevents+json"
+    assert (message.message_id, message.type, message.routing_key) == (event.id, event.type, event.type)
+    assert message.exchange == EXCHANGE
+    assert parse_event(message.body) == event
+
+
+async def test_events_published_before_any_service_started_wait_for_it(
+    rabbitmq_url: str, publisher: EventPublisher
+) -> None:
+    event = created()
+    await publisher.publish([event])
+    inbox = Inbox()
+    async with consuming(rabbitmq_url, inbox):
+        assert await inbox.holds(1) == [event]
+
+
+async def test_an_event_that_reaches_no_queue_is_not_called_published(
+    publisher: EventPublisher, channel: aio_pika.abc.AbstractChannel
+) -> None:
+    await publisher.start()
+    queue = await channel.get_queue(SYNC_PRODUCTS.queue)
+    await queue.unbind(EXCHANGE, ProductCreated.TYPE)
+    history = await channel.get_queue("price-history.products")
+    await history.unbind(EXCHANGE, ProductCreated.TYPE)
+    with pytest.raises(PublishError):
+        await publisher.publish([created()])
+    # The next attempt opens a new connection, which binds the queues again.
+    await publisher.publish([created()])
+
+
+async def test_publishing_to_an_absent_broker_fails_in_bounded_time() -> None:
+    publisher = EventPublisher("amqp://guest:guest@127.0.0.1:1/")
+    async with asyncio.timeout(15):
+        await publisher.start()
+        with pytest.raises(PublishError):
+            await publisher.publish([created()])
+
+
+async def test_the_next_node_is_tried_when_one_is_away(rabbitmq_url: str) -> None:
+    publisher = EventPublisher(f"amqp://guest:guest@127.0.0.1:1/,{rabbitmq_url}")
+    with pytest.raises(PublishError):
+        await publisher.publish([created()])
+    await publisher.publish([created()])
+    await publisher.stop()
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"not json", "Invalid JSON"),
+        (b'{"type": "nobody.knows.v1"}', "type"),
+        (ProductCreated.of(ProductState(product_id=UUID(int=1), version=1, name="n", description=""))
+         .to_json().replace(b'"version":1', b'"version":0'), "version"),
+        (ProductRegistered.of(UUID(int=1)).to_json(), "does not belong"),
+    ],
+)  # fmt: skip
+async def test_what_can_never_be_handled_is_parked_at_once_with_its_reason(
+    rabbitmq_url: str,
+    publisher: EventPublisher,
+    channel: aio_pika.abc.AbstractChannel,
+    body: bytes,
+    reason: str,
+) -> None:
+    await publisher.start()
+    await channel.default_exchange.publish(aio_pika.Message(body, message_id="poison"), SYNC_PRODUCTS.queue)
+    innocent = created()
+    await publisher.publish([innocent])
+    inbox = Inbox()
+    async with consuming(rabbitmq_url, inbox):
+        assert await inbox.holds(1) == [innocent]
+        parked = await message_in(channel, SYNC_PRODUCTS.parked_queue)
+    assert parked.body == body
+    assert parked.message_id == "poison"
+    assert reason in str(parked.headers["x-parked-reason"])
+    assert parked.headers["x-parked-from"] == SYNC_PRODUCTS.queue
+
+
+async def test_a_handler_can_call_a_message_unprocessable(
+    rabbitmq_url: str, publisher: EventPublisher, channel: aio_pika.abc.AbstractChannel
+) -> None:
+    async def refuse(_: Event) -> None:
+        raise Unprocessable("not today")
+
+    await publisher.publish([created()])
+    async with consuming(rabbitmq_url, refuse):
+        parked = await message_in(channel, SYNC_PRODUCTS.parked_queue)
+    assert parked.headers["x-parked-reason"] == "not today"
+
+
+async def test_consumption_pauses_while_a_dependency_is_down_and_goes_on_in_place(
+    rabbitmq_url: str, publisher: EventPublisher, channel: aio_pika.abc.AbstractChannel
+) -> None:
+    inbox = Inbox()
+    failures_left = 3
+
+    async def handler(event: Event) -> None:
+        nonlocal failures_left
+        if failures_left:
+            failures_left -= 1
+            raise ConnectionRefusedError
+        await inbox(event)
+
+    event = created()
+    await publisher.publish([event])
+    async with consuming(rabbitmq_url, handler, transient=(ConnectionRefusedError,)):
+        assert await inbox.holds(1) == [event]
+    for queue in (SYNC_PRODUCTS.queue, SYNC_PRODUCTS.retry_queue, SYNC_PRODUCTS.parked_queue):
+        assert (await channel.declare_queue(queue, passive=True)).declaration_result.message_count == 0
+
+
+async def test_a_handler_that_fails_has_its_message_put_aside_and_after_ten_times_parked(
+    rabbitmq_url: str, publisher: EventPublisher, channel: aio_pika.abc.AbstractChannel
+) -> None:
+    async def fail(_: Event) -> None:
+        raise LookupError("a fault of the handler")
+
+    event = created()
+    await publisher.publish([event])
+    async with consuming(rabbitmq_url, fail):
+        put_aside = await message_in(channel, SYNC_PRODUCTS.retry_queue)
+        assert put_aside.headers["x-attempts"] == 1
+        last_attempt = aio_pika.Message(put_aside.body, headers={"x-attempts": consumer_module.MAX_ATTEMPTS - 1})
+        await channel.default_exchange.publish(last_attempt, SYNC_PRODUCTS.queue)
+        parked = await message_in(channel, SYNC_PRODUCTS.parked_queue)
+    assert "a fault of the handler" in str(parked.headers["x-parked-reason"])
+    assert parse_event(parked.body) == event
+
+
+async def test_a_message_put_aside_comes_back_by_itself(
+    rabbitmq_url: str, publisher: EventPublisher, channel: aio_pika.abc.AbstractChannel
+) -> None:
+    await publisher.start()
+    event = created()
+    # An own expiry shorter than the queue's half minute, so that the test need not wait for that.
+    message = aio_pika.Message(event.to_json(), expiration=0.1)
+    await channel.default_exchange.publish(message, SYNC_PRODUCTS.retry_queue)
+    inbox = Inbox()
+    async with consuming(rabbitmq_url, inbox):
+        assert await inbox.holds(1) == [event]
+
+
+async def test_a_message_in_hand_when_consuming_stops_is_delivered_again(
+    rabbitmq_url: str, publisher: EventPublisher
+) -> None:
+    entered = asyncio.Event()
+
+    async def hang(_: Event) -> None:
+        entered.set()
+        raise ConnectionRefusedError
+
+    event = created()
+    await publisher.publish([event])
+    async with consuming(rabbitmq_url, hang, transient=(ConnectionRefusedError,)):
+        await asyncio.wait_for(entered.wait(), 10)
+    inbox = Inbox()
+    async with consuming(rabbitmq_url, inbox):
+        assert await inbox.holds(1) == [event]
+
+
+async def test_a_consumer_whose_queue_vanished_says_so_instead_of_waiting_for_ever(
+    rabbitmq_url: str,
+    publisher: EventPublisher,
+    channel: aio_pika.abc.AbstractChannel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(consumer_module, "WATCH_SECONDS", 0.1)
+    inbox = Inbox()
+    consumer = EventConsumer(rabbitmq_url)
+    consumer.subscribe(SYNC_PRODUCTS, inbox)
+    running = asyncio.create_task(consumer.run(asyncio.Event()))
+    await publisher.publish([created()])
+    await inbox.holds(1)
+    await channel.queue_delete(SYNC_PRODUCTS.queue)
+    with pytest.raises((ConnectionError, aio_pika.exceptions.AMQPException)):
+        await asyncio.wait_for(running, 20)
+
+
+async def test_readiness_follows_the_connection(rabbitmq_url: str) -> None:
+    consumer = EventConsumer(rabbitmq_url)
+    with pytest.raises(ConnectionError):
+        await consumer.check()
+    inbox = Inbox()
+    async with consuming(rabbitmq_url, inbox) as consumer:
+        publisher = EventPublisher(rabbitmq_url)
+        await publisher.publish([ProductDeleted.of(uuid4(), 2)])
+        await inbox.holds(1)
+        await consumer.check()
+        await publisher.check()
+        await publisher.stop()
+    with pytest.raises(ConnectionError):
+        await consumer.check()
+
+
+async def test_every_queue_is_a_durable_quorum_queue(
+    rabbitmq_url: str, rabbitmq_management: BrokerManagement, publisher: EventPublisher
+) -> None:
+    await publisher.start()
+    names = {name for s in SUBSCRIPTIONS for name in (s.queue, s.retry_queue, s.parked_queue)}
+    authorization = aiohttp.encode_basic_auth(rabbitmq_management.user, rabbitmq_management.password)
+    vhost = rabbitmq_url.rpartition("/")[2]
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": authorization}) as session,
+        session.get(f"{rabbitmq_management.url}/api/queues/{vhost}") as response,
+    ):
+        queues = await response.json()
+    assert {(queue["name"], queue["type"], queue["durable"]) for queue in queues} == {
+        (name, "quorum", True) for name in names
+    }
