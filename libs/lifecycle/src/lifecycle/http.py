@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import uvicorn
 import uvloop
+from uvicorn.main import STARTUP_FAILURE
 
 DRAIN_SECONDS: Final = 8.0
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -44,7 +45,7 @@ def serve_http(app: Any, host: str, port: int, drain_seconds: float = DRAIN_SECO
     """Serve `app` until SIGTERM or SIGINT, then finish the requests in flight for up to `drain_seconds`.
 
     Raises:
-        SystemExit: with code 1 when the address can't be bound or the application does not start.
+        SystemExit: with uvicorn's code for it (3) when the address can't be bound or the application does not start.
     """
     server = http_server(app, host, port, drain_seconds)
 
@@ -55,4 +56,4 @@ def serve_http(app: Any, host: str, port: int, drain_seconds: float = DRAIN_SECO
 
     uvloop.run(serve())
     if not server.started:
-        raise SystemExit(1)
+        raise SystemExit(STARTUP_FAILURE)
