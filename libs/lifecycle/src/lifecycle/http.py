@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import uvicorn
 import uvloop
-from uvicorn.main import STARTUP_FAILURE
 
 DRAIN_SECONDS: Final = 8.0
+STARTUP_FAILURE: Final = 3
+"""uvicorn's exit code."""
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
