@@ -1,0 +1,1 @@
+"""The documented Offers MS, in both generations."""
