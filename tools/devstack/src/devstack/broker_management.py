@@ -1,12 +1,11 @@
 """The management HTTP API of a RabbitMQ broker: virtual hosts, users, what is going on in it."""
 
 import base64
-import json
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
+
+from devstack import loopback_http
 
 
 @dataclass(frozen=True)
@@ -20,15 +19,9 @@ class BrokerManagement:
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Call `/api<path>`; returns the decoded answer, None where there is none. Raises OSError when it fails."""
         credentials = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
-        request = urllib.request.Request(  # noqa: S310 - the URL is this class's own
-            f"{self.url}/api{path}",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Basic {credentials}", "Content-Type": "application/json"},
+        return loopback_http.call(
+            method, f"{self.url}/api{path}", body, headers={"Authorization": f"Basic {credentials}"}
         )
-        with _direct.open(request, timeout=10) as response:
-            answer = response.read()
-        return json.loads(answer) if answer else None
 
     def answers(self) -> bool:
         """Whether the broker is up, with its management API, which starts last."""
@@ -55,13 +48,3 @@ class BrokerManagement:
         """Let a user do everything inside one virtual host."""
         everything = {"configure": ".*", "write": ".*", "read": ".*"}
         self.call("PUT", f"/permissions/{quote(vhost, safe='')}/{quote(user, safe='')}", everything)
-
-    @classmethod
-    def beside(cls, amqp_url: str, *, port: int = 15672) -> "BrokerManagement":
-        """The management API of the broker at an AMQP URL, on its host and with its account."""
-        parts = urlsplit(amqp_url)
-        return cls(f"http://{parts.hostname}:{port}", parts.username or "guest", parts.password or "guest")
-
-
-# Proxies of the environment are for the world outside, not for a broker on this machine.
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))

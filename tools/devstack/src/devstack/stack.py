@@ -1,0 +1,211 @@
+"""The whole system on one machine: starts it in order, knows its processes, stops it in the reverse order."""
+
+import time
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from devstack.child import Child, Command
+from devstack.conditions import wait_until
+from devstack.databases import ADMINISTRATOR, DATABASES, prepare_databases
+from devstack.folder import StackFolder
+from devstack.part import Part, stop_together
+from devstack.plan import Plan, Ports
+from devstack.ports import free_port
+from devstack.postgresql import PostgresServer
+from devstack.private_broker import Broker, private_broker
+from devstack.rabbitmq import VHOST
+from devstack.settings import StackSettings
+
+MIGRATION_SECONDS = 120.0
+SERVICE_ACCOUNT = "aggregator"
+
+Say = Callable[[str], None]
+
+
+def say_nothing(_: str) -> None:
+    """For stacks that nobody watches."""
+
+
+class Stack:
+    """One stack. `start` returns when every process is ready; as a context manager it is running inside.
+
+    `say` hears what is being done. `interrupted` is called in every wait, to raise what should end it.
+    """
+
+    def __init__(
+        self, settings: StackSettings, *, say: Say = say_nothing, interrupted: Callable[[], None] | None = None
+    ) -> None:
+        self.settings = settings
+        self.folder = StackFolder(settings.folder)
+        self.parts: dict[str, Part] = {}
+        self.plan: Plan | None = None
+        self._say = say
+        self._interrupted = interrupted
+        self._postgres: PostgresServer | None = None
+        self._broker: Broker | None = None
+        self._passwords: dict[str, str] = {}
+        self._migrations: list[Child] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start everything, and write `stack.json`. However it ends, `stop` is to be called.
+
+        Raises:
+            SettingError: a port is taken.
+            FolderUnusable: another run has the folder, or the disk is full.
+            RabbitMissing: there is no RabbitMQ and no way to get it.
+            ProcessDied, NotReady: a process did not start.
+        """
+        self.folder.acquire()
+        self.folder.end_leftovers(self._say)
+        self.folder.turn_logs()
+        self._start_in_order(Ports.choose(self.settings))
+
+    def stop(self) -> None:
+        """Drain and stop in reverse order: our services at once, the simulator, then broker and database."""
+        servers = [part for part in (self._broker, self._postgres) if part is not None]
+        services = [part for part in self.parts.values() if part not in servers]
+        for migration in self._migrations:
+            migration.kill()
+        stop_together(part for part in services if part.name != "offers-simulator")
+        stop_together(part for part in services if part.name == "offers-simulator")
+        stop_together(servers)
+        if self.folder.held:
+            self.folder.forget_run()
+            self.folder.release()
+
+    def start_process(self, name: str) -> None:
+        """Start a process again that has ended, under its name; does not wait until it is ready."""
+        self.parts[name].start()
+        self.folder.record(self._children())
+        if self.folder.description.exists():
+            self.folder.describe(self.description())
+
+    def stop_process(self, name: str) -> None:
+        """Drain and stop one process."""
+        self.parts[name].stop()
+
+    def kill_process(self, name: str) -> None:
+        """End one process as a crash would."""
+        self.parts[name].kill()
+
+    def description(self) -> dict[str, Any]:
+        """What `stack.json` tells; its accounts may do anything on this stack."""
+        if self.plan is None or self._postgres is None or self._broker is None:
+            raise RuntimeError("the stack has not been started")
+        password = self._passwords[ADMINISTRATOR]
+        return {
+            "catalog_url": self.plan.catalog_url,
+            "price_history_url": self.plan.price_history_url,
+            "offers_base_url": self.plan.offers_base_url,
+            "rabbitmq_url": self._broker.url(),
+            "rabbitmq_management_url": self._broker.management.url,
+            "databases": {name: self._postgres.dsn(name, ADMINISTRATOR, password) for name in DATABASES},
+            "processes": {
+                name: {"pid": part.child.pid, "health_url": part.health_url}
+                for name, part in self.parts.items()
+                if part.child is not None
+            },
+        }
+
+    def _start_in_order(self, ports: Ports) -> None:
+        self._passwords = self.folder.passwords()
+        postgres, broker = self._launch_servers(ports)
+        plan = self.plan = Plan(
+            self.settings,
+            ports,
+            dsns={name: postgres.dsn(name, name, self._passwords[name]) for name in DATABASES},
+            rabbitmq_url=broker.url(user=SERVICE_ACCOUNT, password=self._passwords[SERVICE_ACCOUNT]),
+            log=self.folder.log,
+        )
+        self._wait_for(postgres, f"PostgreSQL is ready on port {postgres.port}")
+        prepare_databases(postgres, self._passwords)
+        simulator = plan.simulator(self.folder.path / "offers-simulator.state")
+        if simulator is not None:
+            self._launch(simulator)
+        self._migrate(plan)
+        self._wait_for(broker, f"RabbitMQ is ready on port {broker.port}")
+        broker.management.create_user(SERVICE_ACCOUNT, self._passwords[SERVICE_ACCOUNT])
+        broker.management.allow(SERVICE_ACCOUNT, VHOST)
+        if simulator is not None:
+            self._wait_for(simulator, f"the Offers MS simulator is ready on port {ports.simulator}")
+        services = plan.services()
+        for service in services:
+            self._launch(service)
+        for service in services:
+            self._wait_for(service, f"{service.name} is ready")
+        self.folder.describe(self.description())
+
+    def _launch_servers(self, ports: Ports) -> tuple[PostgresServer, Broker]:
+        """Both at once: the broker takes its time."""
+        broker = self._broker = private_broker(
+            self.folder.path / "rabbitmq",
+            log=self.folder.log("rabbitmq"),
+            port=ports.rabbitmq,
+            password=self._passwords["rabbitmq"],
+            say=self._say,
+        )
+        self._say("starting RabbitMQ and PostgreSQL")
+        self._launch(broker)
+        postgres = self._postgres = PostgresServer(
+            self.folder.path / "postgresql",
+            log=self.folder.log("postgresql"),
+            port=free_port(),
+            password=self._passwords["postgres"],
+        )
+        self._launch(postgres)
+        return postgres, broker
+
+    def _launch(self, part: Part) -> None:
+        self.parts[part.name] = part
+        part.start()
+        self.folder.record(self._children())
+
+    def _wait_for(self, part: Part, news: str) -> None:
+        part.wait_until_ready(self._interrupted)
+        self._say(news)
+
+    def _migrate(self, plan: Plan) -> None:
+        """Bring all databases up to date, side by side."""
+        began = time.monotonic()
+        self._migrations = [
+            Child(
+                Command(
+                    name=f"{script} migrate",
+                    argv=argv,
+                    env=plan.environment(script),
+                    log=self.folder.log(f"{script}-migrate"),
+                )
+            )
+            for script, argv in plan.migrations().items()
+        ]
+        self.folder.record(self._children())
+
+        def migrated() -> bool:
+            for migration in self._migrations:
+                if migration.exit_code not in (None, 0):
+                    migration.check()
+            return all(migration.exit_code == 0 for migration in self._migrations)
+
+        if not wait_until(migrated, seconds=MIGRATION_SECONDS, interrupted=self._interrupted):
+            raise TimeoutError(f"the databases are not migrated after {MIGRATION_SECONDS:.0f} s")
+        self._say(f"the databases are up to date, after {time.monotonic() - began:.1f} s of migrations")
+
+    def _children(self) -> Iterator[Child]:
+        """All that runs, in the order in which a later run would have to end it."""
+        yield from self._migrations
+        for part in reversed(self.parts.values()):
+            yield from part.children
