@@ -1,0 +1,118 @@
+"""Connections to the service's database: a bounded pool, bounded statements, one error for "not available now"."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+CONNECT_SECONDS: Final = 5.0
+IDLE_IN_TRANSACTION_SECONDS: Final = 60
+
+_PASSING_SQLSTATES: Final = (
+    "08",  # connection
+    "25006",  # read-only: a standby that was promoted elsewhere
+    "40",  # deadlock or serialization: the transaction may be repeated
+    "53",  # out of disk, memory or connections
+    "55P03",  # lock timeout
+    "57",  # shutting down, starting up, or the statement took too long
+    "58",  # the server's own input or output
+)
+
+
+class DatabaseUnavailableError(Exception):
+    """The database is away, overloaded or out of something; the same may work later. Nothing was committed, or, when
+    the connection broke during a commit, perhaps all of it."""
+
+
+class Database:
+    """A pool of connections to one database; the first one is opened when it is needed.
+
+    Args:
+        dsn: as libpq takes it.
+        script: the process's name, as shown in `pg_stat_activity`.
+        pool_size: connections at most.
+        pool_seconds: how long to wait for a free one.
+        statement_seconds: after which the server ends a statement.
+        pre_ping: whether a connection is tried before each use: a round trip, for who can't simply try again.
+    """
+
+    def __init__(
+        self, dsn: str, *, script: str, pool_size: int, pool_seconds: float, statement_seconds: int, pre_ping: bool
+    ) -> None:
+        server_settings = {
+            "application_name": script,
+            "timezone": "UTC",
+            "statement_timeout": f"{statement_seconds}s",
+            "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
+            # Short statements, many of them: compiling one to machine code never pays.
+            "jit": "off",
+        }
+
+        async def connect() -> Any:
+            with _unavailability_named():
+                return await asyncpg.connect(
+                    dsn, timeout=CONNECT_SECONDS, server_settings=server_settings
+                )
+
+        self._engine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=connect,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=pool_seconds,
+            pool_pre_ping=pre_ping,
+        )
+        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A connection in a transaction, committed at the end.
+
+        Raises:
+            DatabaseUnavailableError: from here or from within.
+        """
+        with _unavailability_named():
+            async with self._engine.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection on which each statement stands alone: no round trips for BEGIN and ROLLBACK.
+
+        Raises:
+            DatabaseUnavailableError: from here or from within.
+        """
+        with _unavailability_named():
+            async with self._reading.connect() as connection:
+                yield connection
+
+    async def check(self) -> None:
+        """For readiness.
+
+        Raises:
+            DatabaseUnavailableError: the database does not answer.
+        """
+        async with self.reading() as connection:
+            await connection.execute(sa.text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+
+@contextmanager
+def _unavailability_named() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, PoolTimeoutError, InterfaceError, asyncpg.InterfaceError) as error:
+        raise DatabaseUnavailableError(type(error).__name__) from error
+    except (DBAPIError, asyncpg.PostgresError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if str(getattr(cause, "sqlstate", "")).startswith(_PASSING_SQLSTATES):
+            raise DatabaseUnavailableError(type(cause).__name__) from error
+        raise

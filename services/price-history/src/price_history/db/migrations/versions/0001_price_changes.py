@@ -1,0 +1,68 @@
+"""Products, their offers, and their price changes, partitioned by time."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+revision = "0001"
+down_revision = None
+
+_TIME = TIMESTAMP(timezone=True)
+
+
+def upgrade() -> None:
+    op.create_table(
+        "products",
+        sa.Column("product_no", sa.Integer, sa.Identity(always=True), primary_key=True),
+        sa.Column("product_id", sa.Uuid, nullable=False, unique=True),
+        sa.Column("deleted_at", _TIME, comment="a tombstone: what arrives later about the product is ignored"),
+        sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("observed_at", _TIME),
+        sa.Column("last_change_at", _TIME),
+        sa.Column("change_rows", sa.Integer, nullable=False, server_default="0", comment="rows in price_changes so far"),
+        sa.Column("next_offer_no", sa.Integer, nullable=False, server_default="0"),
+        sa.Column(
+            "offers",
+            sa.LargeBinary,
+            nullable=False,
+            server_default=sa.text(r"'\x80'"),
+            comment="MessagePack: {offer id: [offer_no, price, items in stock]} as last observed",
+        ),
+        postgresql_with={"fillfactor": "70"},
+    )
+    op.create_table(
+        "offers",
+        sa.Column("product_no", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("offer_no", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("offer_id", sa.Text, nullable=False),
+        sa.Column("ended_at", _TIME),
+        comment="each life of an offer: an id that ended and came back has two numbers",
+    )
+    op.create_index("offers_product_no_offer_id", "offers", ["product_no", "offer_id"])
+    op.create_table(
+        "price_changes",
+        sa.Column("at", _TIME, nullable=False),
+        sa.Column("best_in_stock", sa.BigInteger, comment="lowest price among the offers in stock from now on"),
+        sa.Column(
+            "best_out_of_stock",
+            sa.BigInteger,
+            comment="lowest price of all offers where it is lower than best_in_stock, else null",
+        ),
+        sa.Column("product_no", sa.Integer, nullable=False),
+        sa.Column(
+            "changes",
+            sa.LargeBinary,
+            nullable=False,
+            comment="MessagePack: [offer_no, price, items in stock, offer_no, …], nil and nil for an offer that ended",
+        ),
+        sa.Column(
+            "state",
+            sa.LargeBinary,
+            comment="a keyframe, MessagePack: [offer_no, price, offer_no, …] of every offer from now on",
+        ),
+        sa.PrimaryKeyConstraint("product_no", "at"),
+        postgresql_partition_by="RANGE (at)",
+        comment="one row for each observation of a product in which something recorded changed",
+    )
+    # Takes what no month's partition takes, so that a missing one never refuses data.
+    op.execute("CREATE TABLE price_changes_default PARTITION OF price_changes DEFAULT")

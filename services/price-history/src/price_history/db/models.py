@@ -1,0 +1,71 @@
+"""The tables, as the migrations make them; a test holds the two equal."""
+
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import TIMESTAMP
+
+metadata: Final = sa.MetaData()
+
+Time: Final = TIMESTAMP(timezone=True)
+
+products: Final = sa.Table(
+    "products",
+    metadata,
+    sa.Column("product_no", sa.Integer, sa.Identity(always=True), primary_key=True),
+    sa.Column("product_id", sa.Uuid, nullable=False, unique=True),
+    sa.Column("deleted_at", Time, comment="a tombstone: what arrives later about the product is ignored"),
+    sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("observed_at", Time),
+    sa.Column("last_change_at", Time),
+    sa.Column("change_rows", sa.Integer, nullable=False, server_default="0", comment="rows in price_changes so far"),
+    sa.Column("next_offer_no", sa.Integer, nullable=False, server_default="0"),
+    sa.Column(
+        "offers",
+        sa.LargeBinary,
+        nullable=False,
+        server_default=sa.text(r"'\x80'"),
+        comment="MessagePack: {offer id: [offer_no, price, items in stock]} as last observed",
+    ),
+    # Room in each page for the next versions of its rows: updates stay heap-only and touch no index.
+    postgresql_with={"fillfactor": "70"},
+)
+
+offers: Final = sa.Table(
+    "offers",
+    metadata,
+    sa.Column("product_no", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("offer_no", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("offer_id", sa.Text, nullable=False),
+    sa.Column("ended_at", Time),
+    sa.Index("offers_product_no_offer_id", "product_no", "offer_id"),
+    comment="each life of an offer: an id that ended and came back has two numbers",
+)
+
+price_changes: Final = sa.Table(
+    "price_changes",
+    metadata,
+    # Ordered so that nothing is lost to alignment. No foreign key: it would cost a lookup for each row.
+    sa.Column("at", Time, nullable=False),
+    sa.Column("best_in_stock", sa.BigInteger, comment="lowest price among the offers in stock from now on"),
+    sa.Column(
+        "best_out_of_stock",
+        sa.BigInteger,
+        comment="lowest price of all offers where it is lower than best_in_stock, else null",
+    ),
+    sa.Column("product_no", sa.Integer, nullable=False),
+    sa.Column(
+        "changes",
+        sa.LargeBinary,
+        nullable=False,
+        comment="MessagePack: [offer_no, price, items in stock, offer_no, …], nil and nil for an offer that ended",
+    ),
+    sa.Column(
+        "state",
+        sa.LargeBinary,
+        comment="a keyframe, MessagePack: [offer_no, price, offer_no, …] of every offer from now on",
+    ),
+    sa.PrimaryKeyConstraint("product_no", "at"),
+    postgresql_partition_by="RANGE (at)",
+    comment="one row for each observation of a product in which something recorded changed",
+)

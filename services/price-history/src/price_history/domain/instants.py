@@ -1,0 +1,19 @@
+"""Instants as whole microseconds since 1970-01-01T00:00:00Z: what PostgreSQL stores, and exact to calculate with."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+SECOND: Final = 1_000_000
+"""Microseconds in a second."""
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def to_instant(moment: datetime) -> int:
+    """The instant of an aware datetime."""
+    return (moment - EPOCH) // _MICROSECOND
+
+
+def to_datetime(instant: int) -> datetime:
+    """The datetime in UTC of an instant in the years 1 to 9999."""
+    return EPOCH + timedelta(microseconds=instant)

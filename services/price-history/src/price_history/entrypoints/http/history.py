@@ -1,0 +1,80 @@
+"""The three read paths."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Path, Query
+from starlette.responses import Response
+
+from price_history.domain.errors import UnknownProductError
+from price_history.entrypoints.http import schemas
+from price_history.entrypoints.http.answers import CSV, history_csv_response, history_response, trend_response
+from price_history.entrypoints.http.media_types import prefers_csv
+from price_history.entrypoints.http.parameters import HistoryQuery, ProductTrendQuery, TrendQuery
+from price_history.entrypoints.http.problems import MEDIA_TYPE
+from price_history.use_cases.read_history import ReadHistory
+from price_history.use_cases.read_trend import ReadTrend, trend_without_prices
+
+ProductId = Annotated[UUID, Path(description="The product's id.")]
+OfferId = Annotated[str, Path(description="The Offers MS's id; a slash in it as `%2F`.")]
+KnownElsewhere = Annotated[Literal["true"] | None, Header(alias="Product-Known", include_in_schema=False)]
+"""catalog-api vouches for a product whose first event may not have arrived here yet."""
+
+_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"description": description, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    for status, description in {
+        404: "There is no such product or offer.",
+        422: "The request is not valid.",
+        503: "The database does not answer; see Retry-After.",
+    }.items()
+}
+_CSV_ANSWER: Final = {CSV: {"schema": {"type": "string"}, "example": "at,offer_id,price,items_in_stock\r\n"}}
+
+
+def history_router(read_trend: ReadTrend, read_history: ReadHistory) -> APIRouter:
+    """Routes under `/products/{product_id}`."""
+    router = APIRouter(prefix="/products/{product_id}", responses=_PROBLEMS, tags=["history"])
+
+    @router.get("/trend", responses={200: {"model": schemas.Trend}}, response_class=Response)
+    async def product_trend(
+        product_id: ProductId, query: Annotated[ProductTrendQuery, Query()], known: KnownElsewhere = None
+    ) -> Response:
+        """The trend of the product's best price."""
+        asked = query.window(datetime.now(UTC))
+        cut = query.cut(asked)
+        try:
+            trend = await read_trend.of_product(product_id, query.basis, asked, cut)
+        except UnknownProductError:
+            if known is None:
+                raise
+            trend = trend_without_prices(asked, cut)
+        return trend_response(trend, product_id, None, query.basis)
+
+    # An id may hold slashes, which arrive here decoded.
+    @router.get("/offers/{offer_id:path}/trend", responses={200: {"model": schemas.Trend}}, response_class=Response)
+    async def offer_trend(product_id: ProductId, offer_id: OfferId, query: Annotated[TrendQuery, Query()]) -> Response:
+        """The trend of one offer's price, whatever its stock."""
+        asked = query.window(datetime.now(UTC))
+        trend = await read_trend.of_offer(product_id, offer_id, asked, query.cut(asked))
+        return trend_response(trend, product_id, offer_id, None)
+
+    @router.get(
+        "/history", responses={200: {"model": schemas.History, "content": _CSV_ANSWER}}, response_class=Response
+    )
+    async def history(
+        product_id: ProductId,
+        query: Annotated[HistoryQuery, Query()],
+        accept: Annotated[str, Header(include_in_schema=False)] = "",
+    ) -> Response:
+        """Every recorded change, oldest first: an offer appeared, its price changed, its stock went to or from zero,
+        or it ended. `Accept: text/csv` streams the whole period.
+        """
+        if prefers_csv(accept):
+            return await history_csv_response(
+                product_id, read_history.stream(product_id, query.begin(), query.end())
+            )
+        page = await read_history.page(product_id, query.position(), query.end(), query.limit)
+        return history_response(page)
+
+    return router

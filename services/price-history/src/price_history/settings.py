@@ -1,0 +1,39 @@
+"""What the processes read from the environment."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from lifecycle import ProcessSettings
+
+DatabaseUrl = Annotated[str, StringConstraints(pattern=r"^postgres(ql)?://")]
+BrokerUrl = Annotated[str, StringConstraints(pattern=r"^amqps?://")]
+
+
+class MigrateSettings(ProcessSettings):
+    """`price-history migrate`."""
+
+    database_url: DatabaseUrl
+
+
+class ServeSettings(MigrateSettings):
+    """`price-history serve`."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8001
+    api_auth: Literal["required", "off"] = "required"
+    database_pool_size: Annotated[int, Field(ge=1)] = 10
+    """Connections at most; requests beyond wait for one."""
+    database_pool_timeout_seconds: Annotated[float, Field(gt=0)] = 3.0
+    """How long a request waits for a connection before it is answered 503."""
+
+
+class WorkSettings(MigrateSettings):
+    """`price-history work`."""
+
+    rabbitmq_url: BrokerUrl
+    health_host: str = "127.0.0.1"
+    health_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    retention_days: Annotated[int, Field(ge=1)] = 400
+    prefetch: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Messages in hand at once, for each queue."""
