@@ -1,0 +1,106 @@
+"""The composition root: builds each process's parts from its settings. Nothing here connects."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+
+from aggregator_contracts.topology import CATALOG_OFFERS, CATALOG_REGISTRATIONS
+from catalog_api.clients.price_history import PriceHistory
+from catalog_api.db.database import Database
+from catalog_api.db.product_reads import ProductReads
+from catalog_api.domain.errors import DatabaseUnavailableError
+from catalog_api.entrypoints.http.application import create_application
+from catalog_api.settings import DatabaseSettings, ServeSettings, WorkSettings
+from catalog_api.use_cases.answer_once import AnswerOnce, ForgetExpiredKeys
+from catalog_api.use_cases.apply_offers import ApplyOffers
+from catalog_api.use_cases.apply_registration import ApplyRegistration
+from catalog_api.use_cases.catalog import Catalog
+from catalog_api.use_cases.change_product import ChangeProduct, DeleteProduct
+from catalog_api.use_cases.create_products import CreateProducts
+from catalog_api.use_cases.import_products import ImportProducts
+from event_bus import EventConsumer, EventPublisher
+from lifecycle import Readiness
+from outbox import OutboxRelay
+
+
+def http_application(settings: ServeSettings) -> FastAPI:
+    """For `serve`."""
+    database = Database(
+        settings.database_url,
+        application_name="catalog-api-serve",
+        pool_size=settings.database_pool_size,
+        pool_timeout=settings.database_pool_timeout_seconds,
+        statement_timeout=settings.database_statement_timeout_seconds,
+    )
+    price_history = PriceHistory(
+        settings.price_history_url,
+        timeout=settings.price_history_timeout_seconds,
+        csv_timeout=settings.price_history_csv_timeout_seconds,
+    )
+    catalog = Catalog(
+        read=ProductReads(database),
+        create=CreateProducts(database),
+        once=AnswerOnce(database),
+        change=ChangeProduct(database),
+        delete=DeleteProduct(database),
+        price_history=price_history,
+    )
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        async with price_history:
+            yield
+        await database.close()
+
+    return create_application(
+        catalog, Readiness({"database": database.check}), lifespan, access_required=settings.api_auth == "required"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The parts of `work`."""
+
+    database: Database
+    publisher: EventPublisher
+    relay: OutboxRelay
+    consumer: EventConsumer
+    forget_expired_keys: ForgetExpiredKeys
+    readiness: Readiness
+
+
+def worker(settings: WorkSettings) -> Worker:
+    """For `work`."""
+    database = Database(
+        settings.database_url,
+        application_name="catalog-api-work",
+        pool_size=settings.database_pool_size,
+        pool_timeout=settings.database_pool_timeout_seconds,
+        statement_timeout=settings.database_statement_timeout_seconds,
+    )
+    publisher = EventPublisher(settings.rabbitmq_url)
+    consumer = EventConsumer(settings.rabbitmq_url, transient=(DatabaseUnavailableError,))
+    consumer.subscribe(CATALOG_OFFERS, ApplyOffers(database))
+    consumer.subscribe(CATALOG_REGISTRATIONS, ApplyRegistration(database))
+    return Worker(
+        database=database,
+        publisher=publisher,
+        relay=OutboxRelay(settings.database_url, publisher),
+        consumer=consumer,
+        forget_expired_keys=ForgetExpiredKeys(database),
+        readiness=Readiness({"database": database.check, "broker": consumer.check}),
+    )
+
+
+def importer(settings: DatabaseSettings) -> tuple[ImportProducts, Database]:
+    """For `import`; the database is to be closed afterwards."""
+    database = Database(
+        settings.database_url,
+        application_name="catalog-api-import",
+        pool_size=1,
+        pool_timeout=30,
+        statement_timeout=60,
+    )
+    return ImportProducts(CreateProducts(database)), database

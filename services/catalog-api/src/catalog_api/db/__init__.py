@@ -1,0 +1,1 @@
+"""The catalog's own database: tables, statements, migrations."""

@@ -1,0 +1,42 @@
+"""What can be wrong with a wish, named for what happened. HTTP statuses are decided in `entrypoints.http.problems`."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+class CatalogError(Exception):
+    """The base of everything that a use case refuses."""
+
+
+@dataclass
+class ProductNotFoundError(CatalogError):
+    """No product has this id: it never had, or the product was deleted."""
+
+    product_id: UUID
+
+
+@dataclass
+class VersionMismatchError(CatalogError):
+    """The caller's precondition names other versions than the product's present one."""
+
+    version: int
+
+
+class InvalidCursorError(CatalogError):
+    """A cursor that this service did not make, or made for another sort or search."""
+
+
+class IdempotencyKeyReusedError(CatalogError):
+    """The key was used within its lifetime with another request."""
+
+
+class IdempotencyKeyInFlightError(CatalogError):
+    """The first request with this key has not finished yet."""
+
+
+class DatabaseUnavailableError(CatalogError):
+    """The database is away, overloaded, or gave up on the statement; the same wish may succeed later."""
+
+
+class PriceHistoryUnavailableError(CatalogError):
+    """price-history is away, too slow, or answered with something that is no answer."""

@@ -1,0 +1,80 @@
+"""The console script `catalog-api`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import psycopg2
+import structlog
+import typer
+
+from catalog_api import bootstrap
+from catalog_api.db.migration import migrate as migrate_database
+from catalog_api.entrypoints import worker
+from catalog_api.entrypoints.importing import import_file
+from catalog_api.settings import DatabaseSettings, ServeSettings, WorkSettings
+from lifecycle import configure_logging, load_settings, run, serve_http
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+_log = structlog.get_logger()
+
+
+@app.callback()
+def main() -> None:
+    """The product catalog: its HTTP API, its worker, its database."""
+
+
+@app.command()
+def serve() -> None:
+    """Serve the HTTP API until SIGTERM."""
+    settings = load_settings(ServeSettings)
+    configure_logging(settings)
+    serve_http(bootstrap.http_application(settings), settings.host, settings.port)
+
+
+@app.command()
+def work() -> None:
+    """Relay events to the broker and consume those of others until SIGTERM."""
+    settings = load_settings(WorkSettings)
+    configure_logging(settings)
+    run(worker.work(settings))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest schema, waiting up to a minute for it."""
+    settings = load_settings(DatabaseSettings)
+    configure_logging(settings)
+    try:
+        migrate_database(settings.database_url)
+    except psycopg2.OperationalError as error:
+        _log.error("database_unavailable", error=type(error).__name__)
+        raise typer.Exit(1) from None
+    _log.info("database_migrated")
+
+
+@app.command("import")
+def import_products(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="CSV: name,description.")],
+    report: Annotated[Path | None, typer.Option(help="Write the refused rows there too, as CSV.")] = None,
+    from_line: Annotated[int, typer.Option(min=1, help="Leave out what begins before this line.")] = 1,
+) -> None:
+    """Create a product for each row of a CSV file. Exit code 1 when rows were refused."""
+    settings = load_settings(DatabaseSettings)
+    configure_logging(settings)
+    code = 0
+
+    async def main() -> None:
+        nonlocal code
+        products, database = bootstrap.importer(settings)
+        try:
+            if report is None:
+                code = await import_file(products, file, from_line=from_line, report=None)
+            else:
+                with report.open("w", encoding="utf-8", newline="") as lines:
+                    code = await import_file(products, file, from_line=from_line, report=lines)
+        finally:
+            await database.close()
+
+    run(main())
+    raise typer.Exit(code)

@@ -1,0 +1,56 @@
+"""Puts the HTTP application together."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+
+from catalog_api.entrypoints.http.changing import add_changing_routes
+from catalog_api.entrypoints.http.creation import add_creation_routes
+from catalog_api.entrypoints.http.forwarding import add_forwarding_routes
+from catalog_api.entrypoints.http.middleware import BodyLimit, Closed, Measured
+from catalog_api.entrypoints.http.openapi import document
+from catalog_api.entrypoints.http.problems import add_problem_handlers
+from catalog_api.entrypoints.http.reading import add_reading_routes
+from catalog_api.entrypoints.http.routing import StrictRoute
+from catalog_api.use_cases.catalog import Catalog
+from lifecycle import Readiness, health_routes
+
+DESCRIPTION = "Products, the offers for them, and how their prices move. Errors are RFC 9457 problems."
+
+
+def create_application(
+    catalog: Catalog,
+    readiness: Readiness,
+    lifespan: Callable[[], AbstractAsyncContextManager[None]],
+    *,
+    access_required: bool,
+) -> FastAPI:
+    """The application; `lifespan` holds open what it needs while it serves."""
+
+    @asynccontextmanager
+    async def around(_: FastAPI) -> AsyncIterator[None]:
+        async with lifespan():
+            yield
+
+    app = FastAPI(
+        title="Product aggregator",
+        version="0.1.0",
+        description=DESCRIPTION,
+        lifespan=around,
+        redirect_slashes=False,
+        redoc_url=None,
+    )
+    app.router.routes.extend(health_routes(readiness))
+    app.router.route_class = StrictRoute
+    add_creation_routes(app.router, catalog)
+    add_reading_routes(app.router, catalog)
+    add_changing_routes(app.router, catalog)
+    add_forwarding_routes(app.router, catalog)
+    add_problem_handlers(app)
+    app.add_middleware(BodyLimit)
+    if access_required:
+        app.add_middleware(Closed)
+    app.add_middleware(Measured)
+    app.openapi = document(app, access_required=access_required)  # type: ignore[method-assign]
+    return app

@@ -1,0 +1,70 @@
+"""From the bytes of a request's body to what a use case takes, refusing what is not exactly that."""
+
+import json
+from collections.abc import Collection
+from typing import Any, Final, Never, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from catalog_api.entrypoints.http.problems import RequestRefusedError, validation_errors
+
+JSON: Final = "application/json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+
+M = TypeVar("M", bound=BaseModel)
+
+
+async def read_json(request: Request, media_types: Collection[str] = (JSON,)) -> Any:
+    """The body's JSON value.
+
+    Raises:
+        RequestRefusedError: 415 for another content type or charset, 400 for what is not JSON in UTF-8.
+    """
+    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
+    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
+    if media_type.strip().lower() not in media_types or charset not in {"", "utf-8", "utf8"}:
+        raise RequestRefusedError(415, f"The body must be {' or '.join(media_types)} in UTF-8.")
+    return decode_json(await request.body())
+
+
+def decode_json(body: bytes) -> Any:
+    """The JSON value of `body`. Lone surrogates are let through, to be refused where they stand.
+
+    Raises:
+        RequestRefusedError: 400, it is not JSON (RFC 8259), not UTF-8, or nested too deeply.
+    """
+    try:
+        return json.loads(body.decode(), parse_constant=_refuse_constant)
+    except RecursionError:
+        raise RequestRefusedError(400, "The body is nested too deeply.") from None
+    except UnicodeDecodeError:
+        raise RequestRefusedError(400, "The body is not UTF-8.") from None
+    except ValueError as error:
+        raise RequestRefusedError(400, f"The body is not JSON: {error}.") from None
+
+
+def validated(model: type[M], value: Any) -> M:
+    """The value as `model`.
+
+    Raises:
+        RequestRefusedError: 422, with a pointer to everything that is wrong.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise RequestRefusedError(422, "The body is not valid.", errors_of(error)) from None
+
+
+def errors_of(error: ValidationError) -> list[dict[str, str]]:
+    """What is wrong where, for a problem."""
+    return validation_errors(
+        [
+            {**found, "loc": ("body", *found["loc"])}
+            for found in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+    )
+
+
+def _refuse_constant(name: str) -> Never:
+    raise ValueError(f"{name} is no JSON number")

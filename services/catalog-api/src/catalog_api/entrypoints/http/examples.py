@@ -1,0 +1,52 @@
+"""Examples for the OpenAPI document."""
+
+from typing import Any, Final
+
+PRODUCT_INPUT: Final = {"name": "Benzinová sekačka Dosquarna", "description": "Nejlepší sekačka na trhu. TLDR"}
+PRODUCT: Final = {
+    "id": "01936d2e-7c1a-7cc0-8000-5a7b1c2d3e4f",
+    **PRODUCT_INPUT,
+    "version": 1,
+    "created_at": "2026-11-22T21:00:00.123456Z",
+    "updated_at": "2026-11-22T21:00:00.123456Z",
+    "registration": "registered",
+    "best_price": 995,
+    "offers_count": 5,
+    "offers_observed_at": "2026-11-22T21:01:00Z",
+}
+PATCH: Final = {"description": "Nejlepší sekačka na trhu."}
+BATCH_INPUT: Final[dict[str, Any]] = {"items": [PRODUCT_INPUT, {"name": "", "description": "Without a name"}]}
+BATCH_OUTPUT: Final[dict[str, Any]] = {
+    "results": [
+        {
+            "index": 0,
+            "status": 201,
+            "product": PRODUCT
+            | {"registration": "pending", "best_price": None, "offers_count": 0, "offers_observed_at": None},
+        },
+        {
+            "index": 1,
+            "status": 422,
+            "problem": {
+                "type": "about:blank",
+                "title": "Unprocessable Entity",
+                "status": 422,
+                "detail": "The item is not valid.",
+                "errors": [{"pointer": "/name", "detail": "must have 1 to 200 characters after trimming"}],
+            },
+        },
+    ]
+}
+OFFERS: Final[dict[str, Any]] = {
+    "product_id": PRODUCT["id"],
+    "observed_at": "2026-11-22T21:01:00Z",
+    "items": [
+        {
+            "id": "42",
+            "price": 995,
+            "items_in_stock": 5,
+            "first_seen_at": "2026-11-22T20:00:00Z",
+            "changed_at": "2026-11-22T21:01:00Z",
+        }
+    ],
+}

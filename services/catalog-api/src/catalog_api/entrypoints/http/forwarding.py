@@ -1,0 +1,109 @@
+"""Trends and history: price-history answers, once it is known here that the product exists."""
+
+from typing import Any, Final
+from urllib.parse import quote
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from fastapi.routing import APIRoute
+from starlette.responses import Response, StreamingResponse
+
+from catalog_api.entrypoints.http.openapi import parameter, problem_responses
+from catalog_api.entrypoints.http.routing import PRODUCT, ProductId
+from catalog_api.entrypoints.http.schemas import ChangePage, Trend
+from catalog_api.use_cases.catalog import Catalog
+
+_TIME: Final = {"type": "string", "format": "date-time"}
+_FROM: Final = parameter("from", "query", _TIME, "RFC 3339. Not together with `period`.")
+_TO: Final = parameter("to", "query", _TIME, "RFC 3339; not before `from`.")
+_TREND: Final = [
+    parameter(
+        "period",
+        "query",
+        {"type": "string", "examples": ["24h", "P7D"]},
+        "The time up to now: `<n>m|h|d|w`, or ISO 8601 such as `P7D`.",
+    ),
+    parameter("from", "query", _TIME, "RFC 3339; 24 h before `to` by default."),
+    parameter("to", "query", _TIME, "RFC 3339; now by default."),
+    parameter(
+        "resolution",
+        "query",
+        {"type": "string", "default": "auto", "examples": ["raw", "auto", "5m"]},
+        "`raw`: a point for each change; `<n>s|m|h|d`: one for each bucket; `auto`: at most 500 points.",
+    ),
+]
+_BASIS: Final = parameter(
+    "basis",
+    "query",
+    {"type": "string", "enum": ["best_in_stock", "best"], "default": "best_in_stock"},
+    "The lowest price among the offers in stock, or among all.",
+)
+_HISTORY: Final = [
+    _FROM,
+    _TO,
+    parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 500}, "JSON only."),
+    parameter("cursor", "query", {"type": "string"}, "`next_cursor` of the page before. JSON only."),
+]
+
+
+def add_forwarding_routes(router: APIRouter, catalog: Catalog) -> None:
+    """Add the routes. They check no query parameters: price-history does, in the same way."""
+
+    async def forward(request: Request, product_id: UUID, rest: str) -> Response:
+        await catalog.read.require(product_id)
+        path = f"/products/{product_id}/{rest}"
+        answer = await catalog.price_history.get(path, request.scope["query_string"], request.headers.get("accept"))
+        if isinstance(answer.body, bytes):
+            return Response(answer.body, answer.status, media_type=answer.content_type)
+        return StreamingResponse(answer.body, answer.status, media_type=answer.content_type)
+
+    def add(path: str, endpoint: Any, summary: str, parameters: list[dict[str, Any]], **described: Any) -> None:
+        router.add_api_route(
+            path,
+            endpoint,
+            openapi_extra={"parameters": parameters},
+            summary=summary,
+            operation_id=endpoint.__name__,
+            tags=["prices"],
+            route_class_override=APIRoute,
+            **described,
+        )
+
+    async def product_trend(request: Request, product_id: ProductId) -> Response:
+        """The product's best price over a period."""
+        return await forward(request, product_id, "trend")
+
+    async def offer_trend(request: Request, product_id: ProductId, offer_id: str) -> Response:
+        """One offer's price over a period. The offer's id is percent-encoded, slashes too."""
+        return await forward(request, product_id, f"offers/{quote(offer_id, safe='')}/trend")
+
+    async def product_history(request: Request, product_id: ProductId) -> Response:
+        """Every recorded change, oldest first. `Accept: text/csv` streams the whole period as CSV."""
+        return await forward(request, product_id, "history")
+
+    problems = problem_responses(404, 422)
+    csv = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
+    add(
+        f"{PRODUCT}/trend",
+        product_trend,
+        "Trend of a product's best price",
+        [*_TREND, _BASIS],
+        response_model=Trend,
+        responses=problems,
+    )
+    add(
+        f"{PRODUCT}/offers/{{offer_id:path}}/trend",
+        offer_trend,
+        "Trend of one offer's price",
+        _TREND,
+        response_model=Trend,
+        responses=problems,
+    )
+    add(
+        f"{PRODUCT}/history",
+        product_history,
+        "Every change of a product's offers",
+        _HISTORY,
+        response_model=ChangePage,
+        responses=problems | csv,
+    )

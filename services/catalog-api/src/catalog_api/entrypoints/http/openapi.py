@@ -1,0 +1,96 @@
+"""What the OpenAPI document says beyond the routes' signatures: bodies, problems, headers."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from catalog_api.entrypoints.http import problems
+from catalog_api.entrypoints.http.bodies import JSON
+from catalog_api.entrypoints.http.schemas import BatchInput, Problem, ProductInput, ProductPatch
+
+_REFERENCE: Final = "#/components/schemas/{model}"
+_RETRY_AFTER: Final = {
+    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}, "required": True}
+}
+_DETAILS: Final = {
+    400: "The body is not JSON, or a header is malformed.",
+    401: "A bearer token is required.",
+    404: "There is no such product.",
+    409: "The first request with this Idempotency-Key is still being handled.",
+    412: "The product is at another version than If-Match names.",
+    413: "The body is too large.",
+    415: "The body's content type is not taken.",
+    422: "The request is not valid.",
+    503: "A dependency does not answer.",
+}
+
+ETAG: Final = {
+    "ETag": {"description": "The product's version, for If-Match.", "schema": {"type": "string"}, "required": True}
+}
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The problems that an operation may answer with; 503 is always among them."""
+    return {status: _problem_response(status) for status in sorted({*statuses, 503})}
+
+
+def _problem_response(status: int) -> dict[str, Any]:
+    detail = _DETAILS[status]
+    errors = [{"pointer": "/name", "detail": "is required"}] if status == HTTPStatus.UNPROCESSABLE_ENTITY else []
+    return {
+        "description": detail,
+        "content": {
+            problems.MEDIA_TYPE: {
+                "schema": {"$ref": _REFERENCE.format(model="Problem")},
+                "example": problems.problem(status, detail, errors),
+            }
+        },
+        **({"headers": _RETRY_AFTER} if status in {409, 503} else {}),
+    }
+
+
+def json_body(model: type[BaseModel], example: Any, *media_types: str) -> dict[str, Any]:
+    """An operation's required body."""
+    content = {"schema": {"$ref": _REFERENCE.format(model=model.__name__)}, "example": example}
+    return {"requestBody": {"required": True, "content": dict.fromkeys(media_types or (JSON,), content)}}
+
+
+def parameter(name: str, where: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    """An optional parameter that a route reads, or passes on, by itself."""
+    return {"name": name, "in": where, "required": False, "schema": schema, "description": description}
+
+
+def document(app: FastAPI, *, access_required: bool) -> Callable[[], dict[str, Any]]:
+    """What makes the application's document, once."""
+
+    def make() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _made(app, access_required=access_required)
+        return app.openapi_schema
+
+    return make
+
+
+def _made(app: FastAPI, *, access_required: bool) -> dict[str, Any]:
+    schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    models: list[type[BaseModel]] = [Problem, ProductInput, ProductPatch, BatchInput]
+    _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCE)
+    schema["components"]["schemas"] = dict(sorted((definitions["$defs"] | schema["components"]["schemas"]).items()))
+    if access_required:
+        _require_access(schema)
+    return schema
+
+
+def _require_access(schema: dict[str, Any]) -> None:
+    schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    schema["security"] = [{"token": []}]
+    unauthorized = _problem_response(401)
+    unauthorized["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}, "required": True}}
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            operation["responses"]["401"] = unauthorized

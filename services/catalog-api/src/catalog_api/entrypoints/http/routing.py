@@ -1,0 +1,62 @@
+"""What the routes of the API have in common: paths, the id in them, and that nothing unknown is asked for."""
+
+import re
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import Path, Request
+from fastapi.routing import APIRoute
+from pydantic import BeforeValidator
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.responses import Response
+
+from catalog_api.entrypoints.http.problems import RequestRefusedError, pointer
+
+API: Final = "/api/v1"
+PRODUCTS: Final = f"{API}/products"
+BATCH_PATH: Final = f"{PRODUCTS}/batch"
+PRODUCT: Final = f"{PRODUCTS}/{{product_id:product_id}}"
+
+_CANONICAL: Final = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def _canonical(raw: str) -> UUID:
+    if not _CANONICAL.fullmatch(raw):
+        raise ValueError("must be a UUID such as 01936d2e-7c1a-7cc0-8000-5a7b1c2d3e4f")
+    return UUID(raw)
+
+
+ProductId = Annotated[UUID, BeforeValidator(_canonical), Path(description="A product's id.")]
+
+
+class _ProductIdSegment(Convertor[str]):
+    """A path segment, but not `batch`: so `GET /products/batch` is 405 and not an id that is malformed."""
+
+    regex = "(?!batch(?:/|$))[^/]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("product_id", _ProductIdSegment())
+
+
+class StrictRoute(APIRoute):
+    """A route that refuses query parameters that it does not know."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler behind the check."""
+        handle = super().get_route_handler()
+        known = {parameter.alias for parameter in self.dependant.query_params}
+
+        async def check(request: Request) -> Response:
+            if request.scope["query_string"] and (unknown := sorted(request.query_params.keys() - known)):
+                errors = [{"pointer": pointer(("query", name)), "detail": "is not known here"} for name in unknown]
+                raise RequestRefusedError(422, f"Unknown query parameters: {', '.join(unknown)}.", errors)
+            return await handle(request)
+
+        return check

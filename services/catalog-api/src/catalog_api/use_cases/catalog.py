@@ -1,0 +1,21 @@
+"""All that the HTTP API can ask for."""
+
+from dataclasses import dataclass
+
+from catalog_api.clients.price_history import PriceHistory
+from catalog_api.db.product_reads import ProductReads
+from catalog_api.use_cases.answer_once import AnswerOnce
+from catalog_api.use_cases.change_product import ChangeProduct, DeleteProduct
+from catalog_api.use_cases.create_products import CreateProducts
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The use cases and reads, put together by `bootstrap`."""
+
+    read: ProductReads
+    create: CreateProducts
+    once: AnswerOnce
+    change: ChangeProduct
+    delete: DeleteProduct
+    price_history: PriceHistory
