@@ -1,0 +1,42 @@
+# What a person does with this project. `make help` lists it.
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+ENVIRONMENT := .venv/.complete
+
+.PHONY: help run test lint fmt schemas lock clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(ENVIRONMENT) ## Run the whole system here, with sample data; Ctrl-C stops it
+	@exec $(BIN)/devstack run --with-parent
+
+test: $(ENVIRONMENT) ## Run all tests, on a real PostgreSQL and a real RabbitMQ
+	@exec $(BIN)/pytest
+
+lint: $(ENVIRONMENT) ## Check style, types, the walls between packages, and the contract's schemas
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m aggregator_contracts.schemas --check
+
+fmt: $(ENVIRONMENT) ## Format the code, and mend what can be mended
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+schemas: $(ENVIRONMENT) ## Generate the contract's JSON Schemas and examples again
+	$(BIN)/python -m aggregator_contracts.schemas
+
+lock: $(ENVIRONMENT) ## Lock the dependencies again, after a pyproject.toml changed
+	$(BIN)/uv lock
+	$(BIN)/uv export -q --format requirements-txt --all-packages --all-groups --no-emit-workspace --no-header -o requirements.lock
+
+clean: ## Remove the environment and all caches; the data in .local stays
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(ENVIRONMENT): requirements.lock tools/devstack/environment.sh $(wildcard contracts/pyproject.toml libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml)
+	@sh tools/devstack/environment.sh
