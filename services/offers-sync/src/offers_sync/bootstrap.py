@@ -1,0 +1,150 @@
+"""The composition root: builds every object of a process, by plain constructor arguments. Nothing connects here."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from aggregator_contracts.topology import SYNC_PRODUCTS
+from event_bus import EventConsumer, EventPublisher
+from lifecycle import Loop, Readiness
+from offers_sync import metrics
+from offers_sync.db.engine import DatabaseUnavailableError, answers, create_engine, create_session_engine
+from offers_sync.domain.call_gate import CallGate
+from offers_sync.entrypoints.events import ProductEvents
+from offers_sync.offers_ms.client import OffersClient
+from offers_sync.offers_ms.http import HttpCaller
+from offers_sync.offers_ms.request_slots import RequestSlots
+from offers_sync.settings import OffersMsSettings, WorkSettings
+from offers_sync.use_cases.access_tokens import (
+    PermanentToken,
+    RenewableToken,
+    TokenSource,
+    account_of,
+    store_given_token,
+)
+from offers_sync.use_cases.observe import Observe
+from offers_sync.use_cases.poll_product import PollProduct
+from offers_sync.use_cases.poller import Poller, PollingParts
+from offers_sync.use_cases.record_products import RecordProducts
+from offers_sync.use_cases.registrar import Registrar
+from offers_sync.use_cases.rekey import Rekey
+from offers_sync.use_cases.settle_polls import SettlePolls
+from offers_sync.use_cases.slot_claims import PollSchedule
+from offers_sync.use_cases.token_keeper import TokenKeeper
+from outbox import OutboxRelay
+
+PREFETCH: Final = 100
+"""Messages in hand; they are stored together, so many of them cost little more than one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What `run_worker` runs."""
+
+    loops: Mapping[str, Loop]
+    readiness: Readiness
+
+
+@asynccontextmanager
+async def worker(settings: WorkSettings) -> AsyncIterator[Worker]:
+    """The parts of `offers-sync work`."""
+    engine = create_engine(settings.database_url)
+    publisher = EventPublisher(settings.rabbitmq_url)
+    async with offers_client(settings) as client:
+        try:
+            yield _assemble(settings, engine, publisher, client)
+        finally:
+            await publisher.stop()
+            await engine.dispose()
+
+
+@asynccontextmanager
+async def rekey(settings: OffersMsSettings) -> AsyncIterator[Rekey]:
+    """The parts of `offers-sync rekey`."""
+    async with offers_client(settings) as client:
+        yield Rekey(_sessions(settings), client, settings.refresh_token)
+
+
+@asynccontextmanager
+async def offers_client(settings: OffersMsSettings) -> AsyncIterator[OffersClient]:
+    """A client of the Offers microservice."""
+    async with HttpCaller(settings.offers_request_timeout_seconds, settings.offers_max_concurrency) as http:
+        yield OffersClient(http, settings.offers_base_url)
+
+
+def _sessions(settings: OffersMsSettings) -> AsyncEngine:
+    # A process that asks for a token and freezes holds the others back no longer than this.
+    return create_session_engine(settings.database_url, frozen_seconds=settings.offers_request_timeout_seconds + 5)
+
+
+def _assemble(settings: WorkSettings, engine: AsyncEngine, publisher: EventPublisher, client: OffersClient) -> Worker:
+    gate = CallGate()
+    slots = RequestSlots(settings.offers_max_concurrency, settings.offers_max_requests_per_second)
+    tokens = TokenKeeper(_token_source(settings, engine, client), gate)
+    nudge = asyncio.Event()
+    registrar = Registrar(
+        engine,
+        client,
+        slots,
+        gate,
+        tokens,
+        nudge,
+        interval_seconds=settings.offers_poll_interval_seconds,
+        timeout_seconds=settings.offers_request_timeout_seconds,
+        # Half of the calls at most, so that a flood of new products does not starve polling.
+        concurrency=max(1, settings.offers_max_concurrency // 2),
+    )
+    poller = Poller(
+        PollingParts(
+            engine,
+            PollProduct(client, slots, gate, tokens),
+            SettlePolls(engine, publisher, settings.offers_poll_interval_seconds),
+            gate,
+            tokens,
+            PollSchedule(
+                settings.offers_poll_interval_seconds, settings.offers_lease_seconds, settings.offers_max_concurrency
+            ),
+        )
+    )
+    metrics.cycle_age_seconds.set_function(lambda: poller.cycle_age_seconds)
+    consumer = EventConsumer(settings.rabbitmq_url, transient=(DatabaseUnavailableError,), prefetch=PREFETCH)
+    consumer.subscribe(SYNC_PRODUCTS, ProductEvents(RecordProducts(engine, nudge)))
+
+    async def database() -> None:
+        await answers(engine)
+
+    async def keep_token(stopping: asyncio.Event) -> None:
+        given = settings.offers_access_token
+        if given is not None:
+            await store_given_token(engine, account_of(settings.refresh_token), given.get_secret_value())
+        await tokens.run(stopping)
+
+    return Worker(
+        loops={
+            "token": keep_token,
+            "products": consumer.run,
+            "registrar": registrar.run,
+            "poller": poller.run,
+            "outbox": OutboxRelay(settings.database_url, publisher).run,
+            "observe": Observe(engine, gate).run,
+        },
+        readiness=Readiness(
+            {
+                "database": database,
+                "broker": publisher.check,
+                "consumer": consumer.check,
+                "token": tokens.check,
+                "polling": poller.check,
+            }
+        ),
+    )
+
+
+def _token_source(settings: WorkSettings, engine: AsyncEngine, client: OffersClient) -> TokenSource:
+    if settings.refresh_token is None:
+        return PermanentToken(engine, _sessions(settings), client)
+    return RenewableToken(engine, _sessions(settings), client, settings.refresh_token)

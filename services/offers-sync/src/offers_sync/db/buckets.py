@@ -1,0 +1,192 @@
+"""Buckets of products and their slots: a bucket is due at the instants bucket/4096 x interval (modulo the interval).
+
+Every time here is the database's. A claim moves a bucket to its next slot at once, so whatever becomes of the worker
+that claimed it, nothing is polled twice in a slot.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from offers_sync.db.models import BUCKETS
+from offers_sync.domain.polling import HeldBucket, ReleasedBucket
+
+_NOW: Final = "CAST(extract(epoch FROM now()) AS float8)"
+_INTERVAL: Final = "CAST(:interval AS float8)"
+_PHASE: Final = f"(CAST(bucket AS float8) / {BUCKETS} * {_INTERVAL})"
+# The millisecond keeps rounding from giving a bucket the slot that has just begun once more.
+NEXT_SLOT: Final = f"to_timestamp({_PHASE} + {_INTERVAL} * (floor(({_NOW} + 0.001 - {_PHASE}) / {_INTERVAL}) + 1))"
+"""SQL: the first slot of column `bucket` after now, for the parameter `interval` in seconds."""
+
+_SLOTS_SINCE_EPOCH: Final = f"((CAST(extract(epoch FROM due_at) AS float8) - {_PHASE}) / {_INTERVAL})"
+_FREE: Final = "(leased_until IS NULL OR leased_until < now())"
+_LEASE: Final = "make_interval(secs => CAST(:lease AS float8))"
+
+_REALIGN: Final = sa.text(
+    f"""
+    WITH astray AS (
+        SELECT bucket FROM buckets
+        WHERE {_FREE} AND (
+            due_at > now() + make_interval(secs => {_INTERVAL})
+            OR due_at <= now() - make_interval(secs => {_INTERVAL})
+            OR abs({_SLOTS_SINCE_EPOCH} - round({_SLOTS_SINCE_EPOCH})) * {_INTERVAL} > 0.001
+        )
+        ORDER BY bucket FOR UPDATE SKIP LOCKED
+    ), moved AS (
+        UPDATE buckets SET due_at = slot.next
+        FROM (SELECT bucket, {NEXT_SLOT} AS next FROM astray) AS slot
+        WHERE buckets.bucket = slot.bucket
+        RETURNING 1
+    )
+    SELECT {_NOW} AS epoch, count(*) AS moved FROM moved
+    """  # noqa: S608 - constants
+)
+
+# 4096 narrow rows at most, scanned in about half a millisecond; an index on due_at would cost every update more.
+_CLAIM: Final = sa.text(
+    f"""
+    WITH due AS (
+        SELECT bucket, due_at, leased_until, {NEXT_SLOT} AS next_slot FROM buckets
+        WHERE due_at <= now() AND {_FREE} AND {_NOW} BETWEEN :earliest AND :latest
+        ORDER BY due_at LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    ), claimed AS (
+        UPDATE buckets
+        SET fence = buckets.fence + 1, leased_until = now() + {_LEASE}, due_at = due.next_slot
+        FROM due WHERE buckets.bucket = due.bucket
+        RETURNING buckets.bucket, buckets.fence, CAST(extract(epoch FROM due.due_at) AS float8) AS slot,
+            due.leased_until IS NOT NULL AS orphaned
+    )
+    SELECT {_NOW} AS epoch, claimed.*, product_id, digest, revision
+    FROM (SELECT 1) AS always
+    LEFT JOIN claimed ON true
+    LEFT JOIN polled_products ON polled_products.bucket = claimed.bucket AND active
+    ORDER BY slot
+    """  # noqa: S608 - constants
+)
+
+_HELD: Final = """
+    WITH held AS (
+        SELECT bucket, fence FROM buckets
+        JOIN unnest(CAST(:buckets AS integer[]), CAST(:fences AS bigint[])) AS claim (bucket, fence)
+            USING (bucket, fence)
+        ORDER BY bucket FOR UPDATE OF buckets
+    )
+"""
+_LOCK_HELD: Final = sa.text(f"{_HELD} SELECT bucket, fence FROM held")  # noqa: S608 - constants
+_RENEW: Final = sa.text(
+    f"""
+    {_HELD}
+    UPDATE buckets SET leased_until = now() + {_LEASE} FROM held WHERE buckets.bucket = held.bucket
+    RETURNING buckets.bucket, buckets.fence
+    """  # noqa: S608 - constants
+)
+_RELEASE: Final = sa.text(
+    f"""
+    {_HELD}, release AS (
+        SELECT bucket, buckets.due_at AS claimed_due,
+            CASE
+                WHEN wish.due IS NOT NULL THEN to_timestamp(wish.due)
+                WHEN buckets.due_at <= now() THEN {NEXT_SLOT}
+                ELSE buckets.due_at
+            END AS due_at
+        FROM held JOIN buckets USING (bucket, fence)
+        JOIN unnest(CAST(:buckets AS integer[]), CAST(:dues AS float8[])) AS wish (bucket, due) USING (bucket)
+    ), released AS (
+        UPDATE buckets SET leased_until = NULL, due_at = release.due_at
+        FROM release WHERE buckets.bucket = release.bucket
+        RETURNING greatest(extract(epoch FROM release.due_at - release.claimed_due), 0) AS late
+    )
+    SELECT COALESCE(sum(round(late / {_INTERVAL})), 0) FROM released
+    """  # noqa: S608 - constants
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedRow:
+    """One product of a claimed bucket, or a claimed bucket without products (`product_id` None)."""
+
+    bucket: int
+    fence: int
+    slot: float
+    orphaned: bool
+    product_id: UUID | None
+    digest: bytes | None
+    revision: int
+
+
+async def realign_slots(connection: AsyncConnection, interval_seconds: float) -> tuple[float, int]:
+    """Move free buckets whose due time is no slot, too far ahead, or late by a whole slot, to their next slot.
+
+    Returns:
+        The database's time in seconds since 1970, and how many were moved.
+    """
+    row = (await connection.execute(_REALIGN, {"interval": interval_seconds})).one()
+    return row.epoch, row.moved
+
+
+async def claim_buckets(
+    connection: AsyncConnection,
+    *,
+    limit: int,
+    interval_seconds: float,
+    lease_seconds: float,
+    expected: tuple[float, float],
+) -> tuple[float, list[ClaimedRow]]:
+    """The buckets that are due, longest first; none if the database's clock is not within `expected`.
+
+    Returns:
+        The database's time in seconds since 1970, and the claimed buckets' products. `orphaned` says that the last
+        worker that held the bucket never released it, so that what it published is unknown.
+    """
+    rows = await connection.execute(
+        _CLAIM,
+        {
+            "limit": limit,
+            "interval": interval_seconds,
+            "lease": lease_seconds,
+            "earliest": expected[0],
+            "latest": expected[1],
+        },
+    )
+    found = rows.all()
+    claimed = [ClaimedRow(*row[1:]) for row in found if row.bucket is not None]
+    return found[0].epoch, claimed
+
+
+async def renew_leases(
+    connection: AsyncConnection, held: Sequence[HeldBucket], lease_seconds: float
+) -> set[tuple[int, int]]:
+    """Hold these buckets longer; returns bucket and fence of those that are still held."""
+    rows = await connection.execute(_RENEW, {**_fences(held), "lease": lease_seconds})
+    return {(bucket, fence) for bucket, fence in rows}
+
+
+async def lock_held(connection: AsyncConnection, held: Sequence[HeldBucket]) -> set[tuple[int, int]]:
+    """Which of these buckets are still held; nobody can claim them until the transaction ends."""
+    return {(bucket, fence) for bucket, fence in await connection.execute(_LOCK_HELD, _fences(held))}
+
+
+async def release_buckets(
+    connection: AsyncConnection, released: Sequence[ReleasedBucket], interval_seconds: float
+) -> int:
+    """Let buckets go that are still held; returns how many slots passed while they were."""
+    if not released:
+        return 0
+    result = await connection.execute(
+        _RELEASE,
+        {
+            **_fences([release.bucket for release in released]),
+            "dues": [release.due_epoch for release in released],
+            "interval": interval_seconds,
+        },
+    )
+    return int(result.scalar_one())
+
+
+def _fences(held: Sequence[HeldBucket]) -> dict[str, list[int]]:
+    return {"buckets": [bucket.bucket for bucket in held], "fences": [bucket.fence for bucket in held]}

@@ -1,0 +1,99 @@
+"""Connections to PostgreSQL, and the one place that tells an unreachable database from a wrong statement."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+CONNECT_SECONDS: Final = 5.0
+STATEMENT_TIMEOUT: Final = "60s"
+POOL_SIZE: Final = 6
+
+
+class DatabaseUnavailableError(Exception):
+    """The database does not answer, or ended what it was asked to do; asking again later may help."""
+
+
+def create_engine(dsn: str) -> AsyncEngine:
+    """The worker's pool of connections; `dsn` is what libpq takes."""
+
+    async def connect() -> asyncpg.Connection[asyncpg.Record]:
+        return await _connect(dsn, {"idle_in_transaction_session_timeout": "30s"})
+
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect,
+        pool_size=POOL_SIZE,
+        max_overflow=0,
+        pool_timeout=30,
+        pool_pre_ping=True,
+    )
+
+
+def create_session_engine(dsn: str, *, frozen_seconds: float) -> AsyncEngine:
+    """Connections of one use each; the database ends one that says nothing for so long, and frees what it locked."""
+    milliseconds = str(int(frozen_seconds * 1000))
+
+    async def connect() -> asyncpg.Connection[asyncpg.Record]:
+        return await _connect(
+            dsn, {"idle_session_timeout": milliseconds, "idle_in_transaction_session_timeout": milliseconds}
+        )
+
+    return create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+
+
+async def _connect(dsn: str, settings: dict[str, str]) -> asyncpg.Connection[asyncpg.Record]:
+    return await asyncpg.connect(
+        dsn,
+        timeout=CONNECT_SECONDS,
+        server_settings={
+            "application_name": "offers-sync",
+            "timezone": "UTC",
+            "statement_timeout": STATEMENT_TIMEOUT,
+            **settings,
+        },
+    )
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection in a transaction, which commits at the end.
+
+    Raises:
+        DatabaseUnavailableError: whether it was committed is unknown.
+    """
+    async with database_errors(), engine.begin() as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def database_errors() -> AsyncIterator[None]:
+    """Turn what an unreachable database raises into `DatabaseUnavailableError`; faults of ours pass unchanged."""
+    try:
+        yield
+    except (exc.IntegrityError, exc.ProgrammingError, exc.DataError):
+        raise
+    except (
+        exc.DBAPIError,
+        exc.TimeoutError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        OSError,
+        TimeoutError,
+    ) as error:
+        raise DatabaseUnavailableError(type(error).__name__) from error
+
+
+async def answers(engine: AsyncEngine) -> None:
+    """For readiness.
+
+    Raises:
+        DatabaseUnavailableError: no answer.
+    """
+    async with transaction(engine) as connection:
+        await connection.execute(sa.text("SELECT 1"))

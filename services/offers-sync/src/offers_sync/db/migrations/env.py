@@ -1,0 +1,11 @@
+"""Runs the migrations over the connection that `db.migrate` opened."""
+
+from alembic import context
+
+from offers_sync.db.models import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=metadata, compare_server_default=True
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,159 @@
+"""Pending registrations: claimed with a lease, and their outcomes. All statements take any number of products."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from offers_sync.db.buckets import NEXT_SLOT
+from offers_sync.domain.products import ClaimedRegistration, Product
+
+_CLAIM: Final = sa.text(
+    """
+    WITH due AS (
+        SELECT product_id FROM products
+        WHERE status = 'pending' AND next_attempt_at <= now()
+        ORDER BY next_attempt_at LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE products
+    SET fence = fence + 1, next_attempt_at = now() + make_interval(secs => CAST(:lease AS float8))
+    FROM due WHERE products.product_id = due.product_id
+    RETURNING products.product_id, version, name, description, fence, attempts
+    """
+)
+
+# Rows are locked in the order of their ids everywhere, so that transactions over several products can't deadlock.
+_HELD: Final = """
+    WITH outcome AS (
+        SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:fences AS bigint[])) AS outcome (product_id, fence)
+    ), held AS (
+        SELECT product_id FROM products JOIN outcome USING (product_id, fence)
+        WHERE status = 'pending' ORDER BY product_id FOR UPDATE OF products
+    )
+"""
+_REGISTERED: Final = sa.text(
+    f"""{_HELD}
+    UPDATE products SET status = 'registered', next_attempt_at = NULL, attempts = 0, reason = NULL
+    FROM held WHERE products.product_id = held.product_id
+    RETURNING products.product_id
+    """
+)
+_POLL: Final = sa.text(
+    f"""
+    WITH polled AS (
+        INSERT INTO polled_products (product_id) SELECT unnest(CAST(:ids AS uuid[]))
+        ON CONFLICT (product_id) DO UPDATE SET active = true
+        RETURNING bucket
+    )
+    INSERT INTO buckets (bucket, due_at)
+    SELECT bucket, {NEXT_SLOT} FROM (SELECT DISTINCT bucket FROM polled) AS buckets ORDER BY bucket
+    ON CONFLICT (bucket) DO NOTHING
+    """  # noqa: S608 - constants
+)
+# Only the version that was refused has failed: a product that was changed meanwhile is tried again at once.
+_REFUSED: Final = sa.text(
+    _HELD
+    + """
+    UPDATE products SET
+        status = CASE WHEN version = refusal.tried THEN 'failed' ELSE 'pending' END,
+        reason = CASE WHEN version = refusal.tried THEN refusal.why END,
+        next_attempt_at = CASE WHEN version = refusal.tried THEN NULL ELSE now() END,
+        attempts = 0
+    FROM held JOIN unnest(CAST(:ids AS uuid[]), CAST(:versions AS bigint[]), CAST(:reasons AS text[]))
+        AS refusal (product_id, tried, why) USING (product_id)
+    WHERE products.product_id = held.product_id
+    RETURNING products.product_id, status
+    """
+)
+_LATER: Final = sa.text(
+    _HELD
+    + """
+    UPDATE products SET
+        next_attempt_at = now() + make_interval(secs => retry.delay),
+        attempts = attempts + retry.failures
+    FROM held JOIN unnest(CAST(:ids AS uuid[]), CAST(:delays AS float8[]), CAST(:failures AS integer[]))
+        AS retry (product_id, delay, failures) USING (product_id)
+    WHERE products.product_id = held.product_id
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The Offers microservice refused this version of the product."""
+
+    claim: ClaimedRegistration
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Postponement:
+    """The product is tried again after so many seconds; `failures` is 1 if the try was made and failed, else 0."""
+
+    claim: ClaimedRegistration
+    delay_seconds: float
+    failures: int
+
+
+async def claim_registrations(
+    connection: AsyncConnection, limit: int, lease_seconds: float
+) -> list[ClaimedRegistration]:
+    """The pending products that have waited longest; nobody else gets them until the lease ends."""
+    rows = await connection.execute(_CLAIM, {"limit": limit, "lease": lease_seconds})
+    return [
+        ClaimedRegistration(Product(row.product_id, row.version, row.name, row.description), row.fence, row.attempts)
+        for row in rows
+    ]
+
+
+async def store_registered(
+    connection: AsyncConnection, claims: Sequence[ClaimedRegistration], interval_seconds: float
+) -> list[UUID]:
+    """Mark as registered what is still claimed, and have it polled; returns the ids."""
+    if not claims:
+        return []
+    rows = await connection.execute(_REGISTERED, _held(claims))
+    ids = sorted(rows.scalars())
+    if ids:
+        await connection.execute(_POLL, {"ids": ids, "interval": interval_seconds})
+    return ids
+
+
+async def store_refused(connection: AsyncConnection, refusals: Sequence[Refusal]) -> set[UUID]:
+    """Mark as failed what is still claimed and has not changed meanwhile; returns the ids that failed."""
+    if not refusals:
+        return set()
+    rows = await connection.execute(
+        _REFUSED,
+        {
+            **_held([refusal.claim for refusal in refusals]),
+            "versions": [refusal.claim.product.version for refusal in refusals],
+            "reasons": [refusal.reason for refusal in refusals],
+        },
+    )
+    return {row.product_id for row in rows if row.status == "failed"}
+
+
+async def store_postponed(connection: AsyncConnection, postponements: Sequence[Postponement]) -> None:
+    """Set when what is still claimed is tried again."""
+    if not postponements:
+        return
+    await connection.execute(
+        _LATER,
+        {
+            **_held([postponement.claim for postponement in postponements]),
+            "delays": [postponement.delay_seconds for postponement in postponements],
+            "failures": [postponement.failures for postponement in postponements],
+        },
+    )
+
+
+def _held(claims: Sequence[ClaimedRegistration]) -> dict[str, list[UUID] | list[int]]:
+    return {
+        "ids": [claim.product.product_id for claim in claims],
+        "fences": [claim.fence for claim in claims],
+    }

@@ -1,0 +1,109 @@
+"""The command line `offers-sync`."""
+
+from collections.abc import Coroutine
+from typing import Annotated, Any, NoReturn
+
+import psycopg2
+import typer
+
+from lifecycle import configure_logging, load_settings, run
+from offers_sync import bootstrap
+from offers_sync.db.access_tokens import SomeoneElseAsksError, read_token
+from offers_sync.db.engine import DatabaseUnavailableError, create_engine, transaction
+from offers_sync.db.migrate import migrate as migrate_database
+from offers_sync.domain.access_token import is_token, masked
+from offers_sync.entrypoints.worker import work as run_work
+from offers_sync.settings import DatabaseSettings, OffersMsSettings, TokenSettings, WorkSettings
+from offers_sync.use_cases.access_tokens import NoTokenError, account_of, store_given_token
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+token_app = typer.Typer(no_args_is_help=True, help="The access token for the Offers microservice.")
+app.add_typer(token_app, name="token")
+
+
+@app.command()
+def work() -> None:
+    """Register products with the Offers microservice and poll their offers."""
+    settings = load_settings(WorkSettings)
+    configure_logging(settings)
+    run(run_work(settings))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the current schema."""
+    settings = load_settings(DatabaseSettings)
+    try:
+        migrate_database(settings.database_url)
+    except psycopg2.OperationalError:
+        _fail("the database does not accept connections")
+
+
+@token_app.command("show")
+def show_token(
+    reveal: Annotated[bool, typer.Option("--reveal", help="Print the whole token.")] = False,  # noqa: FBT002
+) -> None:
+    """Print the stored access token, masked unless told otherwise."""
+    settings = load_settings(TokenSettings)
+
+    async def show() -> None:
+        engine = create_engine(settings.database_url)
+        try:
+            async with transaction(engine) as connection:
+                stored = await read_token(connection, account_of(settings.refresh_token))
+        finally:
+            await engine.dispose()
+        if stored is None:
+            _fail("no token is stored")
+        typer.echo(stored.value if reveal else masked(stored.value))
+
+    _run(show())
+
+
+@token_app.command("set")
+def set_token(token: str) -> None:
+    """Use TOKEN, of the same account, from now on; running workers notice within seconds."""
+    settings = load_settings(TokenSettings)
+    if not is_token(token):
+        _fail("a token is 1 to 4096 visible ASCII characters")
+
+    async def store() -> None:
+        engine = create_engine(settings.database_url)
+        try:
+            await store_given_token(engine, account_of(settings.refresh_token), token)
+        finally:
+            await engine.dispose()
+        typer.echo("stored")
+
+    _run(store())
+
+
+@app.command()
+def rekey() -> None:
+    """Ask for a new access token and register every product again."""
+    settings = load_settings(OffersMsSettings)
+    if settings.offers_access_token is not None:
+        _fail("OFFERS_ACCESS_TOKEN would replace the new token at the next start: unset it, for the workers too")
+
+    async def start_afresh() -> None:
+        async with bootstrap.rekey(settings) as rekey:
+            count = await rekey()
+        typer.echo(f"{count} products will be registered again")
+
+    _run(start_afresh())
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    try:
+        run(main)
+    except DatabaseUnavailableError:
+        _fail("the database does not answer")
+    except SomeoneElseAsksError:
+        _fail("a worker is asking for a token right now: try again")
+    except NoTokenError as error:
+        _fail(str(error))
+
+
+def _fail(reason: str) -> NoReturn:
+    typer.echo(f"offers-sync: {reason}", err=True)
+    raise typer.Exit(1)

@@ -1,0 +1,16 @@
+"""`offers-sync work`."""
+
+from lifecycle import run_worker
+from offers_sync import bootstrap
+from offers_sync.settings import WorkSettings
+
+
+async def work(settings: WorkSettings) -> None:
+    """Register and poll until asked to stop."""
+    async with bootstrap.worker(settings) as worker:
+        await run_worker(
+            worker.loops,
+            readiness=worker.readiness,
+            health_port=settings.health_port,
+            health_host=settings.health_host,
+        )

@@ -1,0 +1,1 @@
+"""The Offers microservice, over HTTP."""

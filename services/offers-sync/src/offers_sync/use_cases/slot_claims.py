@@ -1,0 +1,118 @@
+"""Claims due buckets for this worker, on the database's clock."""
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from offers_sync import metrics
+from offers_sync.db.buckets import ClaimedRow, claim_buckets, realign_slots
+from offers_sync.db.engine import transaction
+from offers_sync.domain.database_clock import DatabaseClock
+from offers_sync.domain.polling import DueProduct, HeldBucket
+
+CLOCK_STEP_SECONDS: Final = 2.0
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class PollSchedule:
+    """How polling is paced.
+
+    Attributes:
+        interval_seconds: between two polls of a product.
+        lease_seconds: how long what a dead worker held stays undone.
+        concurrency: calls under way at once.
+    """
+
+    interval_seconds: float
+    lease_seconds: float
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Buckets that are due, oldest first, and their products."""
+
+    buckets: list[HeldBucket]
+    due: list[DueProduct]
+
+
+class SlotClaims:
+    """The claims of one worker; make one with `open`."""
+
+    def __init__(self, engine: AsyncEngine, schedule: PollSchedule, clock: DatabaseClock) -> None:
+        self._engine = engine
+        self._schedule = schedule
+        self.clock = clock
+
+    @classmethod
+    async def open(cls, engine: AsyncEngine, schedule: PollSchedule) -> "SlotClaims":
+        """Read the database's clock, and put every bucket on a slot of this schedule.
+
+        Raises:
+            DatabaseUnavailableError: the database does not answer.
+        """
+        asked_at = time.monotonic()
+        epoch = await _realign(engine, schedule)
+        return cls(engine, schedule, DatabaseClock(epoch, asked_at, time.monotonic()))
+
+    async def realign(self) -> None:
+        """Send what is late by whole slots, or due at none, to its next slot: no stampede after an outage.
+
+        Raises:
+            DatabaseUnavailableError: the database does not answer.
+        """
+        await _realign(self._engine, self._schedule)
+
+    async def claim(self, limit: int) -> Claim:
+        """Claim up to so many buckets that are due.
+
+        A step of the database's clock is noticed before anything is claimed by it.
+
+        Raises:
+            DatabaseUnavailableError: whether anything was claimed is unknown.
+        """
+        asked_at = time.monotonic()
+        expected = self.clock.epoch(asked_at)
+        async with transaction(self._engine) as connection:
+            epoch, rows = await claim_buckets(
+                connection,
+                limit=limit,
+                interval_seconds=self._schedule.interval_seconds,
+                lease_seconds=self._schedule.lease_seconds,
+                expected=(expected - CLOCK_STEP_SECONDS, expected + CLOCK_STEP_SECONDS),
+            )
+        if self.clock.observe(epoch, asked_at, time.monotonic()):
+            _log.warning("database_clock_stepped", seconds=round(epoch - expected, 1))
+            await self.realign()
+        return self._claim(rows, epoch, asked_at + self._schedule.lease_seconds)
+
+    def _claim(self, rows: list[ClaimedRow], epoch: float, held_until: float) -> Claim:
+        buckets: dict[int, HeldBucket] = {}
+        due: list[DueProduct] = []
+        for row in rows:
+            bucket = buckets.get(row.bucket)
+            if bucket is None:
+                bucket = buckets[row.bucket] = HeldBucket(row.bucket, row.fence, row.slot, held_until)
+                lag = max(epoch - row.slot, 0.0)
+                metrics.slot_lag_seconds.observe(lag)
+                metrics.skipped_slots.inc(int(lag / self._schedule.interval_seconds))
+            if row.product_id is not None:
+                bucket.unfinished += 1
+                # What the last holder of an orphaned bucket published is unknown: publish whatever is found.
+                digest = None if row.orphaned else row.digest
+                due.append(DueProduct(row.product_id, digest, row.revision, bucket))
+        return Claim(list(buckets.values()), due)
+
+
+async def _realign(engine: AsyncEngine, schedule: PollSchedule) -> float:
+    async with transaction(engine) as connection:
+        epoch, moved = await realign_slots(connection, schedule.interval_seconds)
+    if moved:
+        metrics.skipped_slots.inc(moved)
+        _log.info("slots_realigned", buckets=moved)
+    return epoch
