@@ -39,7 +39,7 @@ if ! .venv/bin/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))'
     say "making .venv with $("$python" --version)"
     "$python" -m venv --clear .venv
 fi
-pip() { .venv/bin/python -m pip --disable-pip-version-check --quiet "$@"; }
+pip() { .venv/bin/python -m pip --disable-pip-version-check -qq "$@"; }
 say "installing the locked packages into .venv"
 pip install --require-hashes --no-deps --no-compile -r requirements.lock
 say "installing the packages of this workspace"
