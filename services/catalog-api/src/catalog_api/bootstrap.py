@@ -50,9 +50,8 @@ def http_application(settings: ServeSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        async with price_history:
+        async with database, price_history:
             yield
-        await database.close()
 
     return create_application(
         catalog, Readiness({"database": database.check}), lifespan, access_required=settings.api_auth == "required"
@@ -95,7 +94,7 @@ def worker(settings: WorkSettings) -> Worker:
 
 
 def importer(settings: DatabaseSettings) -> tuple[ImportProducts, Database]:
-    """For `import`; the database is to be closed afterwards."""
+    """For `import`; the database is to be opened around it."""
     database = Database(
         settings.database_url,
         application_name="catalog-api-import",

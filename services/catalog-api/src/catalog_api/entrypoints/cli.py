@@ -67,14 +67,12 @@ def import_products(
     async def main() -> None:
         nonlocal code
         products, database = bootstrap.importer(settings)
-        try:
+        async with database:
             if report is None:
                 code = await import_file(products, file, from_line=from_line, report=None)
             else:
                 with report.open("w", encoding="utf-8", newline="") as lines:
                     code = await import_file(products, file, from_line=from_line, report=lines)
-        finally:
-            await database.close()
 
     run(main())
     raise typer.Exit(code)

@@ -18,7 +18,7 @@ expired_keys: Final = Counter("aggregator_catalog_idempotency_keys_expired_total
 async def work(settings: WorkSettings) -> None:
     """Relay the outbox, consume events and forget expired keys until asked to stop."""
     parts = bootstrap.worker(settings)
-    try:
+    async with parts.database:
         await run_worker(
             {
                 "outbox-relay": parts.relay.run,
@@ -29,9 +29,7 @@ async def work(settings: WorkSettings) -> None:
             health_port=settings.health_port,
             health_host=settings.health_host,
         )
-    finally:
         await parts.publisher.stop()
-        await parts.database.close()
 
 
 async def forget_expired_keys(forget: ForgetExpiredKeys, stopping: asyncio.Event) -> None:
