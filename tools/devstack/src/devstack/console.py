@@ -9,15 +9,15 @@ from devstack.stack import Stack
 
 
 class Interrupted(Exception):  # noqa: N818 - says what happened
-    """Ctrl-C or SIGTERM came."""
+    """Ctrl-C, SIGTERM, or the end of the terminal came."""
 
 
 class Interruption:
-    """Notes SIGINT and SIGTERM, and raises where it is asked: a signal never ends a step half-way."""
+    """Notes that it should stop, and raises where it is asked: a signal never ends a step half-way."""
 
     def __init__(self) -> None:
         self._came = False
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._note)
 
     def check(self) -> None:

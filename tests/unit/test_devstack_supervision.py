@@ -1,0 +1,97 @@
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devstack.child import Command, ProcessDied
+from devstack.conditions import wait_until
+from devstack.part import NotReady, Part
+from devstack.settings import StackSettings
+from devstack.stack import Stack
+from devstack.supervision import Supervisor
+
+SLEEP = "import time; print('the last words', flush=True); time.sleep(60)"
+
+
+class Sleeper(Part):
+    start_seconds = 10.0
+
+    def __init__(self, log: Path, *, ready: bool = True) -> None:
+        super().__init__("sleeper")
+        self._log, self._ready = log, ready
+
+    def command(self) -> Command:
+        return Command(name=self.name, argv=[sys.executable, "-c", SLEEP], log=self._log)
+
+    def why_not_ready(self) -> str | None:
+        return None if self._ready and self._log.stat().st_size else "it is asleep"
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    stack = Stack(StackSettings(folder=tmp_path))
+    sleeper = Sleeper(stack.folder.log("sleeper"))
+    stack.parts["sleeper"] = sleeper
+    stack.start_process("sleeper")
+    sleeper.wait_until_ready()
+    yield stack
+    stack.stop()
+
+
+def kill(stack: Stack) -> int:
+    """Kill the sleeper behind the stack's back; returns its pid."""
+    child = stack.parts["sleeper"].child
+    assert child is not None
+    os.kill(child.pid, signal.SIGKILL)
+    assert wait_until(lambda: child.exit_code is not None, seconds=10)
+    return child.pid
+
+
+def test_a_death_ends_the_watch_with_the_name_and_the_last_words(stack: Stack) -> None:
+    supervisor = Supervisor(stack, say=lambda _: None, restart=False)
+    supervisor.look()
+    kill(stack)
+
+    with pytest.raises(ProcessDied, match=r"sleeper died \(signal 9\)(.|\n)*the last words"):
+        supervisor.look()
+
+
+def test_with_restart_a_process_that_died_runs_again_and_the_death_is_told(stack: Stack) -> None:
+    said: list[str] = []
+    supervisor = Supervisor(stack, say=said.append, restart=True)
+    dead = kill(stack)
+
+    def runs_again() -> bool:
+        supervisor.look()
+        return [child.pid for child in stack.parts["sleeper"].children] not in ([], [dead])
+
+    assert wait_until(runs_again, seconds=10)
+    assert "sleeper died (signal 9)" in said[0]
+    assert said[-1] == "sleeper was started again"
+
+
+def test_a_part_that_does_not_get_ready_is_told_with_the_reason(tmp_path: Path) -> None:
+    part = Sleeper(tmp_path / "log", ready=False)
+    part.start_seconds = 0.2
+    part.start()
+    try:
+        with pytest.raises(NotReady, match="sleeper is not ready after 0 s: it is asleep"):
+            part.wait_until_ready()
+    finally:
+        part.kill()
+
+
+def test_a_signal_interrupts_the_wait_for_a_part(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        raise InterruptedError
+
+    part = Sleeper(tmp_path / "log", ready=False)
+    part.start()
+    try:
+        with pytest.raises(InterruptedError):
+            part.wait_until_ready(interrupted)
+    finally:
+        part.kill()
