@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeAlias
 
 import asyncpg
 import sqlalchemy as sa
@@ -14,6 +14,8 @@ CONNECT_SECONDS: Final = 5.0
 STATEMENT_TIMEOUT: Final = "60s"
 POOL_SIZE: Final = 6
 
+_Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
 
 class DatabaseUnavailableError(Exception):
     """The database does not answer, or ended what it was asked to do; asking again later may help."""
@@ -22,7 +24,7 @@ class DatabaseUnavailableError(Exception):
 def create_engine(dsn: str) -> AsyncEngine:
     """The worker's pool of connections; `dsn` is what libpq takes."""
 
-    async def connect() -> asyncpg.Connection[asyncpg.Record]:
+    async def connect() -> _Session:
         return await _connect(dsn, {"idle_in_transaction_session_timeout": "30s"})
 
     return create_async_engine(
@@ -39,7 +41,7 @@ def create_session_engine(dsn: str, *, frozen_seconds: float) -> AsyncEngine:
     """Connections of one use each; the database ends one that says nothing for so long, and frees what it locked."""
     milliseconds = str(int(frozen_seconds * 1000))
 
-    async def connect() -> asyncpg.Connection[asyncpg.Record]:
+    async def connect() -> _Session:
         return await _connect(
             dsn, {"idle_session_timeout": milliseconds, "idle_in_transaction_session_timeout": milliseconds}
         )
@@ -47,7 +49,7 @@ def create_session_engine(dsn: str, *, frozen_seconds: float) -> AsyncEngine:
     return create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
 
 
-async def _connect(dsn: str, settings: dict[str, str]) -> asyncpg.Connection[asyncpg.Record]:
+async def _connect(dsn: str, settings: dict[str, str]) -> _Session:
     return await asyncpg.connect(
         dsn,
         timeout=CONNECT_SECONDS,

@@ -27,7 +27,7 @@ _STORE: Final = sa.text(
         CAST(:ids AS uuid[]), CAST(:digests AS bytea[]), CAST(:revisions AS bigint[]), CAST(:moments AS timestamptz[])
     ) AS published (product_id, digest, revision, observed_at) USING (product_id)
     WHERE polled.product_id = locked.product_id
-    """
+    """  # noqa: S608 - constants
 )
 _DOUBT: Final = sa.text(
     f"""{_LOCKED}
@@ -37,7 +37,7 @@ _DOUBT: Final = sa.text(
     JOIN unnest(CAST(:ids AS uuid[]), CAST(:revisions AS bigint[])) AS published (product_id, revision)
         USING (product_id)
     WHERE polled.product_id = locked.product_id
-    """
+    """  # noqa: S608 - constants
 )
 _RENEW: Final = sa.text(
     """

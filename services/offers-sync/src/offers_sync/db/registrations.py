@@ -40,7 +40,7 @@ _REGISTERED: Final = sa.text(
     UPDATE products SET status = 'registered', next_attempt_at = NULL, attempts = 0, reason = NULL
     FROM held WHERE products.product_id = held.product_id
     RETURNING products.product_id
-    """
+    """  # noqa: S608 - constants
 )
 _POLL: Final = sa.text(
     f"""
