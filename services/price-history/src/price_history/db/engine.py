@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
@@ -25,8 +26,21 @@ _PASSING_SQLSTATES: Final = (
 
 
 class DatabaseUnavailableError(Exception):
-    """The database is away, overloaded or out of something; the same may work later. Nothing was committed, or, when
-    the connection broke during a commit, perhaps all of it."""
+    """The database is away, overloaded or out of something; the same may work later.
+
+    Nothing was committed, or, when the connection broke during a commit, perhaps all of it.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of the database one process takes."""
+
+    connections: int
+    wait_seconds: float
+    """How long to wait for a free connection."""
+    statement_seconds: int
+    """After which the server ends a statement."""
 
 
 class Database:
@@ -35,19 +49,15 @@ class Database:
     Args:
         dsn: as libpq takes it.
         script: the process's name, as shown in `pg_stat_activity`.
-        pool_size: connections at most.
-        pool_seconds: how long to wait for a free one.
-        statement_seconds: after which the server ends a statement.
+        limits: how much of the database the process takes.
         pre_ping: whether a connection is tried before each use: a round trip, for who can't simply try again.
     """
 
-    def __init__(
-        self, dsn: str, *, script: str, pool_size: int, pool_seconds: float, statement_seconds: int, pre_ping: bool
-    ) -> None:
+    def __init__(self, dsn: str, script: str, limits: Limits, *, pre_ping: bool) -> None:
         server_settings = {
             "application_name": script,
             "timezone": "UTC",
-            "statement_timeout": f"{statement_seconds}s",
+            "statement_timeout": f"{limits.statement_seconds}s",
             "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
             # Short statements, many of them: compiling one to machine code never pays.
             "jit": "off",
@@ -55,16 +65,14 @@ class Database:
 
         async def connect() -> Any:
             with _unavailability_named():
-                return await asyncpg.connect(
-                    dsn, timeout=CONNECT_SECONDS, server_settings=server_settings
-                )
+                return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, server_settings=server_settings)
 
         self._engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=connect,
-            pool_size=pool_size,
+            pool_size=limits.connections,
             max_overflow=0,
-            pool_timeout=pool_seconds,
+            pool_timeout=limits.wait_seconds,
             pool_pre_ping=pre_ping,
         )
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")

@@ -18,7 +18,7 @@ products: Final = sa.Table(
     sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("observed_at", Time),
     sa.Column("last_change_at", Time),
-    sa.Column("change_rows", sa.Integer, nullable=False, server_default="0", comment="rows in price_changes so far"),
+    sa.Column("change_rows", sa.Integer, nullable=False, server_default="0", comment="rows in price_changes"),
     sa.Column("next_offer_no", sa.Integer, nullable=False, server_default="0"),
     sa.Column(
         "offers",

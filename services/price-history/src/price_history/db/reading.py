@@ -133,9 +133,7 @@ async def changes_page(
     connection: AsyncConnection, product_no: int, since: datetime, until: datetime, rows: int
 ) -> list[ObservedChanges]:
     """The recorded changes from `since` to `until`, both included, oldest first; at most `rows` observations."""
-    found = await connection.execute(
-        _CHANGES, {"product_no": product_no, "since": since, "until": until, "rows": rows}
-    )
+    found = await connection.execute(_CHANGES, {"product_no": product_no, "since": since, "until": until, "rows": rows})
     return [ObservedChanges(at, unpack_changes(changes)) for at, changes in found]
 
 

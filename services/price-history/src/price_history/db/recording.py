@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -67,7 +66,7 @@ async def add_products(connection: AsyncConnection, ids: Sequence[UUID]) -> None
 async def lock_products(connection: AsyncConnection, ids: Sequence[UUID]) -> list[KnownProduct]:
     """What is known of these products, locked until the transaction ends; those without a row are left out."""
     rows = await connection.execute(_LOCK, {"ids": ids})
-    return [KnownProduct(*row[:-1], unpack_known(row[-1])) for row in rows]
+    return [KnownProduct._make((*row[:-1], unpack_known(row[-1]))) for row in rows]
 
 
 async def store(connection: AsyncConnection, recorded: Sequence[Recorded]) -> None:
@@ -75,13 +74,14 @@ async def store(connection: AsyncConnection, recorded: Sequence[Recorded]) -> No
     rows = [(known.product_no, row) for known, row, _ in recorded if row is not None]
     if rows:
         await _store_changes(connection, rows)
-    appeared = [
-        (known.product_no, number, offer_id) for known, _, ids in recorded for offer_id, number in ids.items()
-    ]
+    appeared = [(known.product_no, number, offer_id) for known, _, ids in recorded for offer_id, number in ids.items()]
     if appeared:
         await connection.execute(_STORE_OFFERS, _columns(("product_nos", "offer_nos", "offer_ids"), appeared))
     ended = [
-        (product_no, offer_no, row.at) for product_no, row in rows for offer_no, price, _ in row.changes if price is None
+        (product_no, offer_no, row.at)
+        for product_no, row in rows
+        for offer_no, price, _ in row.changes
+        if price is None
     ]
     if ended:
         await connection.execute(_END_OFFERS, _columns(("product_nos", "offer_nos", "ats"), ended))
@@ -90,7 +90,7 @@ async def store(connection: AsyncConnection, recorded: Sequence[Recorded]) -> No
 
 async def _store_changes(connection: AsyncConnection, rows: Sequence[tuple[int, ChangeRow]]) -> None:
     # COPY on the driver's connection, inside the transaction: half the CPU of INSERT … unnest on both sides.
-    driver: asyncpg.Connection[asyncpg.Record] = (await connection.get_raw_connection()).driver_connection
+    driver: Any = (await connection.get_raw_connection()).driver_connection
     await driver.copy_records_to_table(
         "price_changes",
         columns=_CHANGE_COLUMNS,

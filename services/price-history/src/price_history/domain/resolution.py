@@ -49,9 +49,7 @@ def choose_buckets(window: Window, resolution: str) -> Buckets | None:
     if resolution == "raw":
         return None
     if resolution == "auto":
-        return next(
-            cut for seconds in AUTO_SECONDS if (cut := buckets(window, seconds)).count <= AUTO_POINTS
-        )
+        return next(cut for seconds in AUTO_SECONDS if (cut := buckets(window, seconds)).count <= AUTO_POINTS)
     given = _GIVEN.fullmatch(resolution)
     seconds = int(given[1]) * _UNIT_SECONDS[given[2]] if given else 0
     if not seconds:
@@ -59,6 +57,7 @@ def choose_buckets(window: Window, resolution: str) -> Buckets | None:
     cut = buckets(window, seconds)
     if cut.count > MAX_POINTS:
         raise InvalidParameterError(
-            "resolution", f"gives {cut.count} points in this period; at most {MAX_POINTS} are given: choose a coarser one"
+            "resolution",
+            f"gives {cut.count} points in this period; at most {MAX_POINTS} are given: choose a coarser one",
         )
     return cut

@@ -6,8 +6,8 @@ Instants are whole microseconds, so a closed window [start, end] is the half-ope
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fractions import Fraction
 from decimal import Decimal
+from fractions import Fraction
 from typing import Literal, NamedTuple
 
 from price_history.domain.errors import InvalidParameterError

@@ -61,7 +61,9 @@ def parse_period(text: str) -> timedelta:
                 timedelta(),
             )
         else:
-            raise InvalidParameterError("period", "must be such as 90m, 24h, 7d or 2w, or ISO 8601 such as P7D or PT12H")
+            raise InvalidParameterError(
+                "period", "must be such as 90m, 24h, 7d or 2w, or ISO 8601 such as P7D or PT12H"
+            )
     except OverflowError:
         raise InvalidParameterError("period", "is too long") from None
     if not period:

@@ -1,0 +1,1 @@
+"""What starts the service: the command line, the HTTP application, the worker."""

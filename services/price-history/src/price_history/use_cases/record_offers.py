@@ -1,6 +1,5 @@
 """Records the offers that were observed together: one transaction for all of a message's products."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -21,15 +20,10 @@ class RecordingResult(NamedTuple):
 
 
 class RecordOffers:
-    """Stores what changed. Repeated and late lists are ignored by revision, so it may be called again at any time.
-
-    Calls are served one at a time and in their order: a list that overtook the one before it would make that one old
-    news, and its changes would be missing from history.
-    """
+    """Stores what changed. Repeated and late lists are ignored by revision, so it may be called again at any time."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._turn = asyncio.Lock()
 
     async def __call__(self, observed: Mapping[UUID, ObservedList]) -> RecordingResult:
         """Record each product's list.
@@ -38,13 +32,12 @@ class RecordOffers:
             DatabaseUnavailableError: call again later; what was stored is then ignored.
         """
         ids = sorted(observed)
-        async with self._turn:
+        recorded = await self._record(ids, observed)
+        while recorded is None:
+            # In a transaction of its own: taking locks and making rows in one could wait in a circle with another.
+            async with self._database.transaction() as connection:
+                await add_products(connection, ids)
             recorded = await self._record(ids, observed)
-            while recorded is None:
-                # In a transaction of its own: taking locks and making rows in one could wait in a circle with another.
-                async with self._database.transaction() as connection:
-                    await add_products(connection, ids)
-                recorded = await self._record(ids, observed)
         return RecordingResult(
             applied=len(recorded),
             stale=len(ids) - len(recorded),

@@ -72,7 +72,7 @@ async def history_csv_response(product_id: UUID, batches: AsyncIterator[list[His
     The first batch is read before the answer begins, so that a product that is unknown or a database that is away is
     told by the status. When reading fails later the connection is cut: a file that looks complete is complete.
     """
-    first = await anext(batches, [])
+    first: list[HistoryItem] = await anext(batches, [])
     return StreamingResponse(
         _csv_lines(first, batches),
         media_type=f"{CSV}; charset=utf-8; header=present",

@@ -9,8 +9,8 @@ from fastapi import FastAPI
 from lifecycle import Readiness, health_routes
 from price_history.entrypoints.http.history import history_router
 from price_history.entrypoints.http.middleware import API, Closed, Measured
+from price_history.entrypoints.http.openapi import document
 from price_history.entrypoints.http.problems import add_problem_handlers
-from price_history.entrypoints.http.schemas import Problem
 from price_history.use_cases.read_history import ReadHistory
 from price_history.use_cases.read_trend import ReadTrend
 
@@ -44,4 +44,5 @@ def create_app(
     add_problem_handlers(app)
     app.router.routes.extend(health_routes(readiness))
     app.include_router(history_router(read_trend, read_history), prefix=API)
+    app.openapi = document(app)  # type: ignore[method-assign]
     return app

@@ -1,7 +1,7 @@
 """The three read paths."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Path, Query
@@ -11,34 +11,26 @@ from price_history.domain.errors import UnknownProductError
 from price_history.entrypoints.http import schemas
 from price_history.entrypoints.http.answers import CSV, history_csv_response, history_response, trend_response
 from price_history.entrypoints.http.media_types import prefers_csv
+from price_history.entrypoints.http.openapi import PROBLEMS
 from price_history.entrypoints.http.parameters import HistoryQuery, ProductTrendQuery, TrendQuery
-from price_history.entrypoints.http.problems import MEDIA_TYPE
 from price_history.use_cases.read_history import ReadHistory
 from price_history.use_cases.read_trend import ReadTrend, trend_without_prices
 
 ProductId = Annotated[UUID, Path(description="The product's id.")]
 OfferId = Annotated[str, Path(description="The Offers MS's id; a slash in it as `%2F`.")]
-KnownElsewhere = Annotated[Literal["true"] | None, Header(alias="Product-Known", include_in_schema=False)]
+KnownElsewhere = Annotated[str, Header(alias="Product-Known", include_in_schema=False)]
 """catalog-api vouches for a product whose first event may not have arrived here yet."""
 
-_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"description": description, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
-    for status, description in {
-        404: "There is no such product or offer.",
-        422: "The request is not valid.",
-        503: "The database does not answer; see Retry-After.",
-    }.items()
-}
 _CSV_ANSWER: Final = {CSV: {"schema": {"type": "string"}, "example": "at,offer_id,price,items_in_stock\r\n"}}
 
 
 def history_router(read_trend: ReadTrend, read_history: ReadHistory) -> APIRouter:
     """Routes under `/products/{product_id}`."""
-    router = APIRouter(prefix="/products/{product_id}", responses=_PROBLEMS, tags=["history"])
+    router = APIRouter(prefix="/products/{product_id}", responses=PROBLEMS, tags=["history"])
 
     @router.get("/trend", responses={200: {"model": schemas.Trend}}, response_class=Response)
     async def product_trend(
-        product_id: ProductId, query: Annotated[ProductTrendQuery, Query()], known: KnownElsewhere = None
+        product_id: ProductId, query: Annotated[ProductTrendQuery, Query()], known: KnownElsewhere = ""
     ) -> Response:
         """The trend of the product's best price."""
         asked = query.window(datetime.now(UTC))
@@ -46,7 +38,7 @@ def history_router(read_trend: ReadTrend, read_history: ReadHistory) -> APIRoute
         try:
             trend = await read_trend.of_product(product_id, query.basis, asked, cut)
         except UnknownProductError:
-            if known is None:
+            if known != "true":
                 raise
             trend = trend_without_prices(asked, cut)
         return trend_response(trend, product_id, None, query.basis)
@@ -67,13 +59,12 @@ def history_router(read_trend: ReadTrend, read_history: ReadHistory) -> APIRoute
         query: Annotated[HistoryQuery, Query()],
         accept: Annotated[str, Header(include_in_schema=False)] = "",
     ) -> Response:
-        """Every recorded change, oldest first: an offer appeared, its price changed, its stock went to or from zero,
-        or it ended. `Accept: text/csv` streams the whole period.
+        """Every recorded change, oldest first; `Accept: text/csv` streams the whole period.
+
+        An offer appeared, its price changed, its stock went to or from zero, or it ended.
         """
         if prefers_csv(accept):
-            return await history_csv_response(
-                product_id, read_history.stream(product_id, query.begin(), query.end())
-            )
+            return await history_csv_response(product_id, read_history.stream(product_id, query.begin(), query.end()))
         page = await read_history.page(product_id, query.position(), query.end(), query.limit)
         return history_response(page)
 

@@ -46,7 +46,7 @@ class Measured:
 
 
 class Closed:
-    """Answers every request to the API with 401: access is required, and this version has no credentials to grant it."""
+    """Answers every request to the API with 401: access is required, and this version has no tokens to grant it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 from price_history.domain.errors import InvalidParameterError
 from price_history.domain.instants import EPOCH, to_datetime, to_instant
@@ -16,6 +17,12 @@ from price_history.use_cases.read_history import Position
 # One microsecond short of the last, so that the one after it exists.
 LATEST: Final = datetime(9999, 12, 31, 23, 59, 59, 999998, tzinfo=UTC)
 
+# For the OpenAPI document; the domain says what is wrong in better words.
+PERIOD: Final = (
+    r"^([0-9]{1,9}[mhdw]|P(?=.)([0-9]+Y)?([0-9]+M)?([0-9]+W)?([0-9]+D)?(T(?=.)([0-9]+H)?([0-9]+M)?([0-9]+S)?)?)$"
+)
+RESOLUTION: Final = "^(raw|auto|[0-9]{1,9}[smhd])$"
+
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-01-31T12:00:00Z"])]
 
 
@@ -25,21 +32,26 @@ class TrendQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     period: Annotated[
-        str | None,
+        str | SkipJsonSchema[None],
         Field(
+            json_schema_extra={"pattern": PERIOD},
             description="How far the trend reaches back from `to`: `<n>m|h|d|w`, or ISO 8601 such as `P7D` or `PT12H` "
             "(a year is 365 days, a month 30). Not together with `from`.",
             examples=["24h"],
         ),
     ] = None
-    begins: Annotated[Time | None, Field(alias="from", description="RFC 3339; by default 24 h before `to`.")] = None
-    ends: Annotated[Time | None, Field(alias="to", description="RFC 3339; now by default. It is included.")] = None
+    begins: Annotated[
+        Time | SkipJsonSchema[None], Field(alias="from", description="RFC 3339; by default 24 h before `to`.")
+    ] = None
+    ends: Annotated[
+        Time | SkipJsonSchema[None], Field(alias="to", description="RFC 3339; now by default. It is included.")
+    ] = None
     resolution: Annotated[
         str,
         Field(
-            pattern="^(raw|auto|[0-9]{1,9}[smhd])$",
-            description="`raw`: a point for each change; `auto`: the finest round length that gives at most 500 points; "
-            "or `<n>s|m|h|d`. At most 5,000 points are given.",
+            json_schema_extra={"pattern": RESOLUTION},
+            description="`raw`: a point for each change; `auto`: the finest round length with at most 500 points; or "
+            " `<n>s|m|h|d`. At most 5,000 points are given.",
             examples=["auto"],
         ),
     ] = "auto"
@@ -78,10 +90,12 @@ class HistoryQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    begins: Annotated[Time | None, Field(alias="from", description="RFC 3339; included.")] = None
-    ends: Annotated[Time | None, Field(alias="to", description="RFC 3339; included.")] = None
+    begins: Annotated[Time | SkipJsonSchema[None], Field(alias="from", description="RFC 3339; included.")] = None
+    ends: Annotated[Time | SkipJsonSchema[None], Field(alias="to", description="RFC 3339; included.")] = None
     limit: Annotated[int, Field(ge=1, le=1000, description="For JSON; CSV is always the whole period.")] = 500
-    cursor: Annotated[str | None, Field(description="`next_cursor` of the page before; for JSON.")] = None
+    cursor: Annotated[str | SkipJsonSchema[None], Field(description="`next_cursor` of the page before; for JSON.")] = (
+        None
+    )
 
     def begin(self) -> datetime:
         """The first instant; by default that of all.

@@ -19,7 +19,7 @@ def upgrade() -> None:
         sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("observed_at", _TIME),
         sa.Column("last_change_at", _TIME),
-        sa.Column("change_rows", sa.Integer, nullable=False, server_default="0", comment="rows in price_changes so far"),
+        sa.Column("change_rows", sa.Integer, nullable=False, server_default="0", comment="rows in price_changes"),
         sa.Column("next_offer_no", sa.Integer, nullable=False, server_default="0"),
         sa.Column(
             "offers",

@@ -1,0 +1,76 @@
+"""The composition root: every part of each process, built by plain arguments. Nothing connects here."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from fastapi import FastAPI
+
+from aggregator_contracts.topology import HISTORY_OFFERS, HISTORY_PRODUCTS
+from event_bus import EventConsumer
+from lifecycle import Readiness, run_worker
+from price_history.db.engine import Database, DatabaseUnavailableError, Limits
+from price_history.entrypoints.http.app import create_app
+from price_history.entrypoints.worker import OffersHandler, ProductsHandler
+from price_history.settings import MigrateSettings, ServeSettings, WorkSettings
+from price_history.use_cases.keep_partitions import KeepPartitions
+from price_history.use_cases.known_products import AddProduct, DeleteProduct
+from price_history.use_cases.read_history import ReadHistory
+from price_history.use_cases.read_trend import ReadTrend
+from price_history.use_cases.record_offers import RecordOffers
+
+SERVE_STATEMENT_SECONDS: Final = 10
+WORK_LIMITS: Final = Limits(connections=4, wait_seconds=10, statement_seconds=60)
+"""One connection records, one follows products, one keeps partitions, one tells readiness."""
+
+
+def http_app(settings: ServeSettings) -> FastAPI:
+    """The application of `price-history serve`."""
+    database = Database(
+        settings.database_url,
+        "price-history-serve",
+        Limits(settings.database_pool_size, settings.database_pool_timeout_seconds, SERVE_STATEMENT_SECONDS),
+        pre_ping=True,
+    )
+    return create_app(
+        read_trend=ReadTrend(database),
+        read_history=ReadHistory(database),
+        readiness=Readiness({"database": database.check}),
+        close=database.close,
+        access_required=settings.api_auth == "required",
+    )
+
+
+async def work(settings: WorkSettings) -> None:
+    """`price-history work`, until a signal asks it to stop."""
+    database = _work_database(settings)
+    consumer = EventConsumer(settings.rabbitmq_url, transient=(DatabaseUnavailableError,), prefetch=settings.prefetch)
+    consumer.subscribe(HISTORY_OFFERS, OffersHandler(RecordOffers(database)))
+    consumer.subscribe(HISTORY_PRODUCTS, ProductsHandler(AddProduct(database), DeleteProduct(database)))
+    partitions = KeepPartitions(database, timedelta(days=settings.retention_days), _now)
+    try:
+        await run_worker(
+            {"consumer": consumer.run, "partitions": partitions.run},
+            readiness=Readiness({"database": database.check, "broker": consumer.check}),
+            health_port=settings.health_port,
+            health_host=settings.health_host,
+        )
+    finally:
+        await database.close()
+
+
+async def first_partitions(settings: MigrateSettings) -> None:
+    """Make the partitions of the present, so that the first changes need not move."""
+    database = _work_database(settings)
+    try:
+        await KeepPartitions(database, timedelta.max, _now).make()
+    finally:
+        await database.close()
+
+
+def _work_database(settings: MigrateSettings) -> Database:
+    # No try before each use: whatever works here simply does it again when a connection has died.
+    return Database(settings.database_url, "price-history-work", WORK_LIMITS, pre_ping=False)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,1 @@
+"""The tables' versions, run by `price-history migrate`."""

@@ -1,0 +1,36 @@
+"""The console script `price-history`."""
+
+import typer
+
+from lifecycle import configure_logging, load_settings, run, serve_http
+from price_history.bootstrap import first_partitions, http_app
+from price_history.bootstrap import work as work_until_stopped
+from price_history.db.migrate import migrate as migrate_database
+from price_history.settings import MigrateSettings, ServeSettings, WorkSettings
+
+app = typer.Typer(help="Keeps the history of every price and computes trends.", no_args_is_help=True)
+
+
+@app.command()
+def serve() -> None:
+    """Serve the HTTP API."""
+    settings = load_settings(ServeSettings)
+    configure_logging(settings)
+    serve_http(http_app(settings), settings.host, settings.port)
+
+
+@app.command()
+def work() -> None:
+    """Follow offers and products, and keep the partitions."""
+    settings = load_settings(WorkSettings)
+    configure_logging(settings)
+    run(work_until_stopped(settings))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's tables up to this version."""
+    settings = load_settings(MigrateSettings)
+    configure_logging(settings)
+    migrate_database(settings.database_url)
+    run(first_partitions(settings))

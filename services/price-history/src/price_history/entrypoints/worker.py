@@ -1,0 +1,81 @@
+"""`price-history work`: follows offers and products, and keeps the partitions."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from aggregator_contracts import Event, OffersUpdated, ProductCreated, ProductDeleted
+from price_history import metrics
+from price_history.db.engine import DatabaseUnavailableError
+from price_history.domain.recording import ObservedList
+from price_history.use_cases.known_products import AddProduct, DeleteProduct
+from price_history.use_cases.record_offers import RecordOffers
+
+FIRST_PAUSE_SECONDS: Final = 0.1
+LAST_PAUSE_SECONDS: Final = 5.0
+
+_log = structlog.get_logger()
+
+
+class OffersHandler:
+    """Records `OffersUpdated`, in the order of arrival. Duplicate messages: idempotent, by revision.
+
+    While the database is away the message in hand is tried again before any other one: a list that overtook it would
+    make it old news, and its changes would be missing from history.
+    """
+
+    def __init__(self, record_offers: RecordOffers) -> None:
+        self._record_offers = record_offers
+        self._turn = asyncio.Lock()
+
+    async def __call__(self, event: OffersUpdated) -> None:
+        """Return when all of it is stored."""
+        observed = {
+            update.product_id: ObservedList(
+                update.revision,
+                update.observed_at,
+                [(offer.id, offer.price, offer.items_in_stock) for offer in update.offers],
+            )
+            for update in event.data.updates
+        }
+        async with self._turn:
+            pause = FIRST_PAUSE_SECONDS
+            while True:
+                try:
+                    result = await self._record_offers(observed)
+                    break
+                except DatabaseUnavailableError as error:
+                    _log.warning("recording_paused", reason=str(error), seconds=pause)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LAST_PAUSE_SECONDS)
+        metrics.lists.labels("applied").inc(result.applied)
+        metrics.lists.labels("stale").inc(result.stale)
+        metrics.changes.inc(result.changes)
+        now = datetime.now(UTC)
+        for observed_at in result.observed_at:
+            # Clocks differ between machines: a lag below zero says nothing more than zero does.
+            metrics.stored_after.observe(max(0.0, (now - observed_at).total_seconds()))
+
+
+class ProductsHandler:
+    """Follows `ProductCreated` and `ProductDeleted`. Duplicate and reordered messages: idempotent."""
+
+    def __init__(self, add_product: AddProduct, delete_product: DeleteProduct) -> None:
+        self._add_product = add_product
+        self._delete_product = delete_product
+
+    async def __call__(self, event: Event) -> None:
+        """Return when it is stored.
+
+        Raises:
+            DatabaseUnavailableError: handle it again later.
+        """
+        match event:
+            case ProductCreated():
+                await self._add_product(event.data.product_id)
+                metrics.products.labels("created").inc()
+            case ProductDeleted():
+                await self._delete_product(event.data.product_id, event.time)
+                metrics.products.labels("deleted").inc()
