@@ -69,3 +69,7 @@ class Journal:
             os.ftruncate(self._file, self._length)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
         self._length += len(line)
+
+    def close(self) -> None:
+        """Let another simulator have the file."""
+        os.close(self._file)

@@ -63,8 +63,8 @@ class Reset:
 
     async def deliver(self, wire: Wire) -> None:
         """Send the part that comes before the reset, and see it leave."""
-        headers = len(self.response.wire) - len(self.response.body)
-        length = {"start": 0, "headers": headers, "body": headers + len(self.response.body) // 2}[self.at]
+        headers = self.response.head_length
+        length = {"start": 0, "headers": headers, "body": (headers + len(self.response.wire)) // 2}[self.at]
         await wire.send(self.response.wire[:length])
         await wire.flushed()
         wire.reset()
@@ -84,7 +84,7 @@ class Drip:
 
     async def deliver(self, wire: Wire) -> None:
         """Send a byte, wait, send a byte."""
-        headers = len(self.response.wire) - len(self.response.body)
+        headers = self.response.head_length
         await wire.send(self.response.wire[:headers])
         for position in range(headers, len(self.response.wire)):
             await asyncio.sleep(1 / self.bytes_per_second)

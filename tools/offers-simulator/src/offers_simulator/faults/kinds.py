@@ -9,7 +9,7 @@ without effect, unless `applied` says otherwise (the work is done, the answer is
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -79,14 +79,13 @@ class StatusFault(UnappliedFault, frozen=True, kw_only=True, tag="status"):
     status: Status
     retry_after: Annotated[int, Meta(ge=0)] | HeaderText | None = None
     headers: dict[HeaderName, HeaderText] = {}
-    body: msgspec.Raw | None = None
-    """None: `{"code", "msg"}`."""
+    body: Any = None
+    """Any JSON value; None: `{"code", "msg"}`."""
 
     def made_up(self) -> Answer:
         said = {"code": f"STATUS {self.status}", "msg": "The simulator was told to say so"}
-        body = msgspec.json.encode(said) if self.body is None else bytes(self.body)
-        if self.status in WITHOUT_BODY:
-            body = b""
+        content = said if self.body is None else self.body
+        body = b"" if self.status in WITHOUT_BODY else msgspec.json.encode(content)
         headers = tuple(self.headers.items())
         if self.retry_after is not None:
             headers += (("Retry-After", str(self.retry_after)),)

@@ -5,6 +5,7 @@ They change a 200; when the right answer is a refusal (401, 404, …) that is wh
 
 # ruff: noqa: D102 - what an override does is said by its class
 
+from secrets import randbits
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -87,15 +88,15 @@ class ExtraFields(RowFault, frozen=True, kw_only=True, tag="extra_fields"):
 
 
 class OfferIds(RowFault, frozen=True, kw_only=True, tag="offer_ids"):
-    """Ids as numbers, as strings of digits, or as UUID-like strings; the same offer keeps the same id."""
+    """Ids as numbers, strings of digits, or UUID-like strings, the same ones every time; or fresh ones every time."""
 
     rows: Literal["first", "all"] = "all"
-    style: Literal["numbers", "strings", "uuids"]
+    style: Literal["numbers", "strings", "uuids", "fresh"]
 
     def spoil_row(self, row: Row) -> Row:
-        number = _as_number(row.get("id"))
+        number = randbits(31) if self.style == "fresh" else _as_number(row.get("id"))
         match self.style:
-            case "numbers":
+            case "numbers" | "fresh":
                 return {**row, "id": number}
             case "strings":
                 return {**row, "id": str(number)}

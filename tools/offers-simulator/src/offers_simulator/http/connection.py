@@ -150,7 +150,7 @@ class Connection(asyncio.Protocol):
     def _write(self, response: Response, request: Request, keep_alive: bool) -> None:  # noqa: FBT001
         wire = response.wire
         if request.method == "HEAD":
-            wire = wire[: len(wire) - len(response.body)]
+            wire = wire[: response.head_length]
         if keep_alive:
             self._transport.write(wire)
         else:

@@ -35,16 +35,25 @@ class Request:
 class Response:
     """A whole answer, encoded once: the same object may be sent any number of times."""
 
-    __slots__ = ("body", "content_type", "headers", "status", "wire")
+    __slots__ = ("_body_length", "content_type", "status", "wire")
 
     def __init__(
         self, status: int, body: bytes, content_type: str = JSON, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
         self.status = status
-        self.body = body
         self.content_type = content_type
-        self.headers = headers
         self.wire = head(status, content_type, len(body), headers) + body
+        self._body_length = len(body)
+
+    @property
+    def head_length(self) -> int:
+        """Where in `wire` the body begins."""
+        return len(self.wire) - self._body_length
+
+    @property
+    def body(self) -> bytes:
+        """The body alone."""
+        return self.wire[self.head_length :]
 
 
 class Wire(Protocol):
