@@ -49,5 +49,8 @@ for manifest in contracts/pyproject.toml libs/*/pyproject.toml services/*/pyproj
 done
 # shellcheck disable=SC2086 # a list of words
 pip install --no-build-isolation --no-deps $editable
+# On all cores here, or every process of the first run would do it for itself. Some packages carry templates that are
+# no Python, so its verdict does not count.
+.venv/bin/python -m compileall -j 0 -qq .venv/lib || true
 touch .venv/.complete
 say "complete after $(($(date +%s) - began)) s"
