@@ -1,5 +1,6 @@
 """The pool of connections, the transaction, and the one place that tells a database that is away from our mistakes."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
@@ -16,6 +17,7 @@ from catalog_api.domain.errors import DatabaseUnavailableError
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
 CONNECT_SECONDS: Final = 5.0
+CLOSE_SECONDS: Final = 2.0
 CLIENT_GRACE_SECONDS: Final = 2.0
 """How much later than the server's statement timeout we give up ourselves: a frozen server times nothing out."""
 IDLE_IN_TRANSACTION_SECONDS: Final = 30
@@ -84,7 +86,11 @@ class Database:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._reads.terminate()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._reads.close()
+        except TimeoutError:
+            self._reads.terminate()
         await self._engine.dispose()
 
     @asynccontextmanager

@@ -29,7 +29,7 @@ BATCH_OUTPUT: Final[dict[str, Any]] = {
             "status": 422,
             "problem": {
                 "type": "about:blank",
-                "title": "Unprocessable Entity",
+                "title": "Unprocessable Content",
                 "status": 422,
                 "detail": "The item is not valid.",
                 "errors": [{"pointer": "/name", "detail": "must have 1 to 200 characters after trimming"}],

@@ -25,6 +25,8 @@ from catalog_api.domain.errors import (
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 2
+# As in RFC 9110; the standard library has them from Python 3.13 on.
+_TITLES: Final = {413: "Content Too Large", 422: "Unprocessable Content"}
 
 _log = structlog.get_logger()
 
@@ -49,7 +51,7 @@ def problem(status: int, detail: str, errors: Sequence[Mapping[str, str]] = ()) 
     """The problem as JSON data."""
     body: dict[str, Any] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
+        "title": _TITLES.get(status) or HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
     }

@@ -1,0 +1,173 @@
+"""The catalog on a real database, served over real sockets."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import asyncpg
+import psycopg2
+import pytest
+from aiohttp import web
+from yarl import URL
+
+from catalog_api import bootstrap
+from catalog_api.db.database import Database
+from catalog_api.db.migration import migrate
+from catalog_api.settings import ServeSettings
+from lifecycle.http import http_server
+
+PRODUCT = {"name": "Benzinová sekačka Dosquarna", "description": "Nejlepší sekačka na trhu. TLDR"}
+UNKNOWN = "01936d2e-7c1a-7cc0-8000-5a7b1c2d3e4f"
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    def problem(self, status: int) -> Any:
+        """The body, once it has been seen to be the problem that it should be."""
+        assert (self.status, self.headers["Content-Type"]) == (status, "application/problem+json"), self
+        problem = self.json
+        assert problem["status"] == status
+        assert {"type", "title", "detail"} <= problem.keys()
+        return problem
+
+    def pointers(self) -> list[str]:
+        return [error["pointer"] for error in self.problem(422)["errors"]]
+
+
+@dataclass
+class Api:
+    """A client of a served catalog."""
+
+    url: str
+    session: aiohttp.ClientSession
+
+    async def __call__(self, method: str, path: str, **options: Any) -> Reply:
+        url = URL(f"{self.url}/api/v1{path}", encoded=True)
+        async with self.session.request(method, url, **options) as response:
+            return Reply(response.status, response.headers, await response.read())
+
+    async def create(self, **fields: str) -> Any:
+        reply = await self("POST", "/products", json=PRODUCT | fields)
+        assert reply.status == 201, reply
+        return reply.json
+
+    async def walk(self, **parameters: Any) -> list[Any]:
+        """Every item of every page."""
+        items: list[Any] = []
+        cursor: str | None = None
+        while True:
+            reply = await self("GET", "/products", params=parameters | ({"cursor": cursor} if cursor else {}))
+            assert reply.status == 200, reply
+            items += reply.json["items"]
+            cursor = reply.json["next_cursor"]
+            if cursor is None:
+                return items
+
+
+@dataclass
+class StandInHistory:
+    """What stands for price-history, to be seen misbehaving: answers as told, remembers what it was asked."""
+
+    url: str = ""
+    answer: Callable[[web.Request], Any] = lambda _: web.json_response({})
+    asked: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append((request.raw_path, request.headers))
+        response: web.StreamResponse = self.answer(request)
+        return await response if asyncio.iscoroutine(response) else response
+
+
+@pytest.fixture(scope="session")
+def migrated_dsn(make_database: Callable[..., str]) -> str:
+    dsn = make_database()
+    migrate(dsn)
+    return dsn
+
+
+@pytest.fixture
+def catalog_dsn(migrated_dsn: str) -> str:
+    """A catalog database without anything in it. Emptying one is quicker than copying and dropping one."""
+    with contextlib.closing(psycopg2.connect(migrated_dsn)) as connection, connection:
+        connection.cursor().execute("DELETE FROM products; DELETE FROM idempotency_keys; DELETE FROM outbox")
+    return migrated_dsn
+
+
+@pytest.fixture
+async def history() -> AsyncIterator[StandInHistory]:
+    stand_in = StandInHistory()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", stand_in.handle)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    stand_in.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield stand_in
+    await runner.cleanup()
+
+
+def settings(dsn: str, **others: Any) -> ServeSettings:
+    values = {
+        "database_url": dsn,
+        "rabbitmq_url": "amqp://nobody.invalid/",
+        "price_history_url": "http://127.0.0.1:9",
+        "api_auth": "off",
+    }
+    return ServeSettings(**(values | others))
+
+
+@contextlib.asynccontextmanager
+async def serving(settings: ServeSettings) -> AsyncIterator[Api]:
+    """The catalog's own application, served by its own server on a free port."""
+    async with contextlib.AsyncExitStack() as stack:
+        server = http_server(bootstrap.http_application(settings), "127.0.0.1", 0)
+        task = asyncio.create_task(server.serve())
+        async with asyncio.timeout(20):
+            while not server.started:
+                assert not task.done(), "the server did not start"
+                await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        try:
+            yield Api(f"http://127.0.0.1:{port}", session)
+        finally:
+            await session.close()
+            server.should_exit = True
+            await task
+
+
+@pytest.fixture
+async def api(catalog_dsn: str, history: StandInHistory) -> AsyncIterator[Api]:
+    async with serving(settings(catalog_dsn, price_history_url=history.url)) as served:
+        yield served
+
+
+@pytest.fixture
+async def database(catalog_dsn: str) -> AsyncIterator[Database]:
+    """The catalog's access to the same database, for use cases that have no HTTP."""
+    database = Database(
+        catalog_dsn, application_name="test", pool_size=5, pool_timeout=5, statement_timeout=10
+    )
+    async with database:
+        yield database
+
+
+@pytest.fixture
+async def sql(catalog_dsn: str) -> AsyncIterator[Any]:
+    """A plain connection to the same database."""
+    connection = await asyncpg.connect(catalog_dsn)
+    yield connection
+    await connection.close()
