@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ import aiohttp
 import asyncpg
 import psycopg2
 import pytest
+import uvicorn
 from aiohttp import web
 from yarl import URL
 
@@ -18,6 +20,7 @@ from catalog_api import bootstrap
 from catalog_api.db.database import Database
 from catalog_api.db.migration import migrate
 from catalog_api.settings import ServeSettings
+from devstack.conditions import wait_until
 from lifecycle.http import http_server
 
 PRODUCT = {"name": "Benzinová sekačka Dosquarna", "description": "Nejlepší sekačka na trhu. TLDR"}
@@ -129,6 +132,11 @@ def settings(dsn: str, **others: Any) -> ServeSettings:
     return ServeSettings(**(values | others))
 
 
+def _port(server: uvicorn.Server) -> int:
+    port: int = server.servers[0].sockets[0].getsockname()[1]
+    return port
+
+
 @contextlib.asynccontextmanager
 async def serving(settings: ServeSettings) -> AsyncIterator[Api]:
     """The catalog's own application, served by its own server on a free port."""
@@ -139,28 +147,39 @@ async def serving(settings: ServeSettings) -> AsyncIterator[Api]:
             while not server.started:
                 assert not task.done(), "the server did not start"
                 await asyncio.sleep(0.01)
-        port = server.servers[0].sockets[0].getsockname()[1]
         session = await stack.enter_async_context(aiohttp.ClientSession())
         try:
-            yield Api(f"http://127.0.0.1:{port}", session)
+            yield Api(f"http://127.0.0.1:{_port(server)}", session)
         finally:
             await session.close()
             server.should_exit = True
             await task
 
 
+@pytest.fixture(scope="session")
+def shared_url(migrated_dsn: str) -> Iterator[str]:
+    """One server for all tests that need no other settings: starting one takes longer than most of them."""
+    server = http_server(bootstrap.http_application(settings(migrated_dsn)), "127.0.0.1", 0)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
+    thread.start()
+    assert wait_until(lambda: server.started or not thread.is_alive(), seconds=20)
+    yield f"http://127.0.0.1:{_port(server)}"
+    server.should_exit = True
+    thread.join()
+
+
 @pytest.fixture
-async def api(catalog_dsn: str, history: StandInHistory) -> AsyncIterator[Api]:
-    async with serving(settings(catalog_dsn, price_history_url=history.url)) as served:
-        yield served
+async def api(shared_url: str, catalog_dsn: str) -> AsyncIterator[Api]:
+    """The shared server, on an empty catalog."""
+    assert catalog_dsn
+    async with aiohttp.ClientSession() as session:
+        yield Api(shared_url, session)
 
 
 @pytest.fixture
 async def database(catalog_dsn: str) -> AsyncIterator[Database]:
     """The catalog's access to the same database, for use cases that have no HTTP."""
-    database = Database(
-        catalog_dsn, application_name="test", pool_size=5, pool_timeout=5, statement_timeout=10
-    )
+    database = Database(catalog_dsn, application_name="test", pool_size=5, pool_timeout=5, statement_timeout=10)
     async with database:
         yield database
 

@@ -75,5 +75,7 @@ async def test_a_body_is_refused_as_soon_as_it_is_too_large(api: Api) -> None:
 
 
 async def test_a_megabyte_of_name_is_413_and_the_api_lives_on(api: Api) -> None:
-    (await api("POST", "/products", data=io.BytesIO(b'{"name": "' + b"x" * 1_000_000 + b'"}'), headers=JSON)).problem(413)
+    (await api("POST", "/products", data=io.BytesIO(b'{"name": "' + b"x" * 1_000_000 + b'"}'), headers=JSON)).problem(
+        413
+    )
     assert (await api.create())["version"] == 1

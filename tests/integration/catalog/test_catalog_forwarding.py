@@ -2,12 +2,19 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from .conftest import Api, StandInHistory, serving, settings
+
+
+@pytest.fixture
+async def api(catalog_dsn: str, history: StandInHistory) -> AsyncIterator[Api]:
+    async with serving(settings(catalog_dsn, price_history_url=history.url)) as served:
+        yield served
 
 
 async def test_the_request_is_passed_on_as_it_is(api: Api, history: StandInHistory) -> None:
@@ -126,7 +133,7 @@ async def test_csv_that_breaks_off_is_not_taken_for_whole(api: Api, history: Sta
 
     history.answer = broken
     product = (await api.create())["id"]
-    with pytest.raises(Exception, match="payload|disconnected|reset"):
+    with pytest.raises(Exception, match=r"payload|disconnected|reset"):
         await api("GET", f"/products/{product}/history", headers={"Accept": "text/csv"})
 
 

@@ -78,9 +78,7 @@ async def test_a_crash_leaves_neither_product_nor_key(api: Api, database: Databa
     async def crashes() -> None:
         async with database.transaction() as connection:
             assert await idempotency.try_lock(connection, KEY["Idempotency-Key"])
-            await idempotency.store(
-                connection, KEY["Idempotency-Key"], idempotency.StoredAnswer(b"", 201, {}, b"")
-            )
+            await idempotency.store(connection, KEY["Idempotency-Key"], idempotency.StoredAnswer(b"", 201, {}, b""))
             await sql.execute("SELECT pg_terminate_backend($1)", await _backend(connection))
             await idempotency.find(connection, KEY["Idempotency-Key"])
 

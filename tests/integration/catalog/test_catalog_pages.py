@@ -14,14 +14,16 @@ SORTS = ["created_at", "-created_at", "name", "-name", "best_price", "-best_pric
 
 async def fill(api: Api, sql: Any, count: int = 30) -> None:
     """Products with many equal names, some equal prices and some without one."""
-    chance = random.Random(7)
+    chance = random.Random(7)  # noqa: S311
     names = ["a", "A", "Ž", "z", "é", "🪓", "10", "9"]
     items = [{"name": chance.choice(names), "description": f"{number}"} for number in range(count)]
     for start in range(0, count, 7):  # products of one batch were created at the same time
         reply = await api("POST", "/products/batch", json={"items": items[start : start + 7]})
         assert reply.status == 200
-    await sql.execute("UPDATE product_offers SET best_price = ('x' || right(product_id::text, 1))::bit(4)::int WHERE "
-                      "right(product_id::text, 1) > '5'")
+    await sql.execute(
+        "UPDATE product_offers SET best_price = ('x' || right(product_id::text, 1))::bit(4)::int WHERE "
+        "right(product_id::text, 1) > '5'"
+    )
 
 
 def in_order(products: list[Any], sort: str) -> list[Any]:
@@ -64,7 +66,7 @@ async def test_a_walk_sees_each_product_once_while_others_come_and_go(api: Api, 
     before = {product["id"] for product in await api.walk()}
     walking = asyncio.create_task(api.walk(sort=sort, limit=2))
     while not walking.done():
-        extra = await api.create(name=random.choice(["0", "m", "🪓🪓"]))
+        extra = await api.create(name=random.choice(["0", "m", "🪓🪓"]))  # noqa: S311
         await api("DELETE", f"/products/{extra['id']}")
         await api.create(name="n")
     seen = [product["id"] for product in await walking]
@@ -92,7 +94,7 @@ async def test_a_cursor_of_another_sort_or_search_is_refused(api: Api, sql: Any)
 async def test_a_tampered_cursor_is_refused(api: Api, sql: Any, sort: str) -> None:
     await fill(api, sql, 5)
     cursor = (await api("GET", f"/products?sort={sort}&limit=1")).json["next_cursor"]
-    chance = random.Random(sort)
+    chance = random.Random(sort)  # noqa: S311
     characters = "ABCabc012-_="
     damaged = {cursor[:-1], cursor[1:], f"{cursor}A", f"{cursor}=", cursor[::-1], "x", "", "%00", "%FF", "a" * 9000}
     for _ in range(30):
