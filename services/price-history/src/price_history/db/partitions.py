@@ -121,13 +121,14 @@ async def last_product_no(connection: AsyncConnection) -> int:
 async def carry_prices(connection: AsyncConnection, boundary: datetime, after: int, upto: int) -> None:
     """Write the prices in effect at `boundary` as a keyframe without changes, for products `after` < number <= `upto`.
 
-    What lies before the boundary can be dropped then without losing the prices that hold beyond it. Idempotent.
+    What lies before the boundary can be dropped then without losing the prices that hold beyond it. A product without
+    offers is carried too: what remains of a product's rows must begin with a keyframe. Idempotent.
     """
     rows = await connection.execute(_ROWS_BEFORE, {"boundary": boundary, "after": after, "upto": upto})
     states: list[tuple[int, State]] = []
     for product_no, history in groupby(rows, key=lambda row: row.product_no):
         states.append((product_no, state_after(_stored(*row[1:]) for row in history)))
-    await _store_carried(connection, boundary, [(number, state) for number, state in states if state.prices])
+    await _store_carried(connection, boundary, states)
 
 
 def _stored(in_stock: int | None, out_of_stock: int | None, changes: bytes, state: bytes | None) -> StoredChange:

@@ -1,0 +1,241 @@
+"""Months come and go, and no price that still holds goes with them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+import psycopg2
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from price_history.db.engine import Database, Limits
+from price_history.db.migrate import migrate
+from price_history.db.partitions import existing_months
+from price_history.domain.errors import UnknownOfferError
+from price_history.domain.instants import to_instant
+from price_history.domain.months import Month
+from price_history.domain.recording import ObservedList
+from price_history.domain.resolution import choose_buckets
+from price_history.domain.trend import Trend
+from price_history.domain.window import Window
+from price_history.use_cases.keep_partitions import KeepPartitions
+from price_history.use_cases.known_products import DeleteProduct
+from price_history.use_cases.read_history import Position, ReadHistory
+from price_history.use_cases.read_trend import ReadTrend
+from price_history.use_cases.record_offers import RecordOffers
+
+MakeDatabase = Callable[..., str]
+
+NOW = datetime(2026, 3, 31, 23, 30, tzinfo=UTC)
+DAY = timedelta(days=1)
+RETENTION = timedelta(days=400)
+BOUNDARY = datetime(2025, 2, 1, tzinfo=UTC)
+"""The start of the month in which what is 400 days older than NOW lies."""
+
+
+@pytest.fixture(scope="module")
+def migrated(make_database: MakeDatabase) -> str:
+    dsn = make_database()
+    # A server somewhere with summer time: months must be those of UTC all the same.
+    with closing(psycopg2.connect(dsn)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(f"ALTER DATABASE \"{urlsplit(dsn).path[1:]}\" SET timezone = 'Europe/Prague'")
+    migrate(dsn)
+    return dsn
+
+
+@pytest.fixture
+async def database(make_database: MakeDatabase, migrated: str) -> AsyncIterator[Database]:
+    database = Database(make_database(template=migrated), "test", Limits(8, 10, 60), pre_ping=False)
+    yield database
+    await database.close()
+
+
+def keep(database: Database, now: datetime = NOW) -> KeepPartitions:
+    return KeepPartitions(database, RETENTION, lambda: now)
+
+
+async def observe(
+    database: Database, product: UUID, revision: int, at: datetime, *offers: tuple[str, int, int]
+) -> None:
+    await RecordOffers(database)({product: ObservedList(revision, at, list(offers))})
+
+
+async def months(database: Database) -> set[Month]:
+    async with database.reading() as connection:
+        return await existing_months(connection)
+
+
+async def rows_in(database: Database, table: str) -> int:
+    async with database.reading() as connection:
+        return int((await connection.execute(sa.text(f"SELECT count(*) FROM {table}"))).scalar_one())  # noqa: S608
+
+
+async def product_trend(database: Database, product: UUID, begins: datetime, ends: datetime = NOW) -> Trend:
+    window = Window(to_instant(begins), to_instant(ends))
+    return await ReadTrend(database).of_product(product, "best", window, choose_buckets(window, "raw"))
+
+
+async def offer_trend(database: Database, product: UUID, offer: str, begins: datetime) -> Trend:
+    window = Window(to_instant(begins), to_instant(NOW))
+    return await ReadTrend(database).of_offer(product, offer, window, choose_buckets(window, "raw"))
+
+
+async def history(database: Database, product: UUID) -> list[tuple[datetime, str, int | None, int | None]]:
+    page = await ReadHistory(database).page(product, Position(BOUNDARY - 800 * DAY, 0), NOW + 800 * DAY, 1000)
+    return [(item.at, item.offer_id, item.price, item.items_in_stock) for item in page.items]
+
+
+async def test_partitions_are_made_ahead_once(database: Database) -> None:
+    await asyncio.gather(*(keep(database).make() for _ in range(3)))
+    await keep(database).make()
+    assert await months(database) == {Month(2026, 3), Month(2026, 4), Month(2026, 5)}
+
+
+async def test_a_month_is_one_of_utc(database: Database) -> None:
+    await keep(database).make()
+    await observe(database, uuid4(), 1, datetime(2026, 3, 31, 23, 59, 59, 999_999, tzinfo=UTC), ("a", 10, 5))
+    await observe(database, uuid4(), 1, datetime(2026, 4, 1, tzinfo=UTC), ("a", 10, 5))
+    assert await rows_in(database, "price_changes_2026_03") == 1
+    assert await rows_in(database, "price_changes_2026_04") == 1
+
+
+async def test_a_missing_partition_refuses_nothing_and_is_made_up_for(database: Database) -> None:
+    product = uuid4()
+    for revision, at in enumerate((NOW - 40 * DAY, NOW - 10 * DAY, NOW), start=1):
+        await observe(database, product, revision, at, ("a", revision, 5))
+    before = await history(database, product), await product_trend(database, product, NOW - 50 * DAY)
+    assert len(before[0]) == 3
+    await keep(database).make()
+    assert await rows_in(database, "price_changes_default") == 0
+    assert {Month(2026, 2), Month(2026, 3)} <= await months(database)
+    assert (await history(database, product), await product_trend(database, product, NOW - 50 * DAY)) == before
+
+
+async def test_a_clock_that_is_years_ahead_makes_no_partitions(database: Database) -> None:
+    await observe(database, uuid4(), 1, NOW + 4000 * DAY, ("a", 10, 5))
+    await keep(database).make()
+    assert len(await months(database)) == 3
+    assert await rows_in(database, "price_changes_default") == 1
+
+
+async def test_partitions_are_dropped_only_when_all_in_them_is_old(database: Database) -> None:
+    product = uuid4()
+    for revision, at in enumerate((BOUNDARY - DAY, BOUNDARY, NOW), start=1):
+        await observe(database, product, revision, at, ("a", revision, 5))
+    await keep(database).make()
+    assert {Month(2025, 1), Month(2025, 2)} <= await months(database)
+    await keep(database).drop()
+    assert Month(2025, 1) not in await months(database)
+    assert Month(2025, 2) in await months(database)
+    assert [price for _, _, price, _ in await history(database, product)] == [2, 3]
+
+
+async def test_a_price_that_has_not_changed_since_is_kept(database: Database) -> None:
+    product = uuid4()
+    await observe(database, product, 1, BOUNDARY - 60 * DAY, ("a", 10, 0), ("b", 20, 5), ("gone", 5, 5))
+    await observe(database, product, 2, BOUNDARY - 30 * DAY, ("a", 10, 0), ("b", 20, 5))
+    await keep(database).make()
+    trends = [await product_trend(database, product, BOUNDARY)]
+    trends += [await offer_trend(database, product, offer, BOUNDARY) for offer in "ab"]
+    assert [trend.start.price if trend.start else None for trend in trends] == [10, 10, 20]
+    await keep(database).drop()
+    after = [await product_trend(database, product, BOUNDARY)]
+    after += [await offer_trend(database, product, offer, BOUNDARY) for offer in "ab"]
+    assert after == trends
+    assert await history(database, product) == []
+    with pytest.raises(UnknownOfferError):
+        await offer_trend(database, product, "gone", BOUNDARY)
+    # Carried on when the next months go, and changed by what comes then.
+    later = NOW + 60 * DAY
+    await observe(database, product, 3, later, ("a", 11, 0), ("b", 20, 5))
+    await keep(database, later).make()
+    await keep(database, later).drop()
+    begins = BOUNDARY + 80 * DAY
+    trend = await product_trend(database, product, begins, later)
+    assert [(point.at, point.price) for point in trend.points] == [(to_instant(begins), 10), (to_instant(later), 11)]
+    assert [(at, offer, price) for at, offer, price, _ in await history(database, product)] == [(later, "a", 11)]
+
+
+async def test_what_lies_in_the_default_partition_grows_old_too(database: Database) -> None:
+    product = uuid4()
+    await observe(database, product, 1, BOUNDARY - 60 * DAY, ("a", 10, 5))
+    await keep(database).drop()
+    assert await history(database, product) == []
+    trend = await product_trend(database, product, BOUNDARY + DAY)
+    assert trend.start_is_carried
+    assert trend.end is not None
+    assert trend.end.price == 10
+
+
+async def test_a_deleted_products_prices_are_not_carried(database: Database) -> None:
+    product = uuid4()
+    await observe(database, product, 1, BOUNDARY - 60 * DAY, ("a", 10, 5))
+    await DeleteProduct(database)(product, NOW)
+    await keep(database).make()
+    await keep(database).drop()
+    assert await rows_in(database, "price_changes") == 0
+
+
+async def test_dropping_again_finds_nothing_to_do(database: Database) -> None:
+    product = uuid4()
+    await observe(database, product, 1, BOUNDARY - 60 * DAY, ("a", 10, 5))
+    await keep(database).make()
+    await asyncio.gather(keep(database).drop(), keep(database).drop())
+    await keep(database).drop()
+    assert await rows_in(database, "price_changes") == 1
+
+
+async def test_a_change_exactly_at_the_boundary_keeps_the_other_offers(database: Database) -> None:
+    product = uuid4()
+    await observe(database, product, 1, BOUNDARY - DAY, ("a", 10, 5), ("b", 20, 5))
+    await observe(database, product, 2, BOUNDARY, ("a", 11, 5), ("b", 20, 5))
+    await keep(database).make()
+    before = [await offer_trend(database, product, offer, BOUNDARY) for offer in "ab"]
+    await keep(database).drop()
+    assert [await offer_trend(database, product, offer, BOUNDARY) for offer in "ab"] == before
+    assert [(offer, price) for _, offer, price, _ in await history(database, product)] == [("a", 11)]
+
+
+offer_lists = st.lists(
+    st.tuples(st.sampled_from("abc"), st.integers(1, 3), st.integers(0, 1)), max_size=3, unique_by=lambda o: o[0]
+).map(sorted)
+
+
+@given(
+    st.lists(st.tuples(st.integers(-90, 400), offer_lists), min_size=1, max_size=8, unique_by=lambda o: o[0]).map(
+        sorted
+    )
+)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_dropping_changes_no_trend_that_begins_later(
+    database: Database, observations: list[tuple[int, list[tuple[str, int, int]]]]
+) -> None:
+    product = uuid4()
+    for revision, (day, offers) in enumerate(observations, start=1):
+        await observe(database, product, revision, BOUNDARY + day * DAY, *offers)
+    begins = [BOUNDARY, BOUNDARY + timedelta(microseconds=1), BOUNDARY + 30 * DAY, BOUNDARY + 200 * DAY]
+    seen = {offer for _, listed in observations for offer, _, _ in listed}
+
+    async def trends() -> list[Trend | None]:
+        found: list[Trend | None] = [await product_trend(database, product, begin) for begin in begins]
+        for offer in sorted(seen):
+            for begin in begins:
+                try:
+                    trend = await offer_trend(database, product, offer, begin)
+                except UnknownOfferError:
+                    # It ended before the boundary, so that it had no price after it.
+                    found.append(None)
+                else:
+                    found.append(trend if trend.start is not None else None)
+        return found
+
+    await keep(database).make()
+    before = await trends()
+    await keep(database).drop()
+    assert await trends() == before
