@@ -126,13 +126,15 @@ class PostgresServer(Part):
     def _as_unprivileged(self) -> list[str]:
         """The words before a command that run it under another account, when this one is root.
 
-        The account keeps the right to pass folders closed to it: a checkout in /root works, unchanged.
+        The account keeps the one capability to pass folders that are closed to it: a checkout in /root works, with
+        nothing opened up. `no_setuid_fixup` makes access(2), which initdb asks, respect the capability as well.
         """
         if not _is_root():
             return []
         account = pwd.getpwnam(UNPRIVILEGED_ACCOUNT)
         identity = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
-        return ["setpriv", *identity, "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--pdeathsig=INT"]
+        passage = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup"]
+        return ["setpriv", *identity, *passage, "--pdeathsig=INT"]
 
 
 def _binary(name: str) -> Path:

@@ -18,7 +18,8 @@ from devstack.ports import LOOPBACK, free_port, is_free
 
 ADMINISTRATOR: Final = "admin"
 VHOST: Final = "aggregator"
-NODE_NAME: Final = "aggregator@localhost"  # the data on disk bears it, so it never changes
+# The data on disk bears the name, so it never changes. With an address in it, no resolver is asked for "localhost".
+NODE_NAME: Final = f"aggregator@{LOOPBACK}"
 
 
 class RabbitNode(Part):
@@ -126,7 +127,9 @@ class RabbitNode(Part):
             "ERL_EPMD_ADDRESS": LOOPBACK,
             # Makes the script become the Erlang VM instead of waiting for it, so that a signal reaches the broker.
             "RUNNING_UNDER_SYSTEMD": "true",
+            "ERL_CRASH_DUMP": str(folder / "erl_crash.dump"),
             "RABBITMQ_NODENAME": NODE_NAME,
+            "RABBITMQ_USE_LONGNAME": "true",
             "RABBITMQ_DIST_PORT": str(self._distribution_port),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             "RABBITMQ_CONF_ENV_FILE": str(folder / "none"),
