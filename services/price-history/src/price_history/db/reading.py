@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from price_history.db.packing import unpack_changes, unpack_state
+from price_history.domain.errors import DeletedProductError, UnknownProductError
 from price_history.domain.instants import to_datetime, to_instant
 from price_history.domain.offers import OfferChange
 from price_history.domain.window import Window
@@ -18,7 +19,7 @@ PAGE_ROWS: Final = 10_000
 
 Basis = Literal["best_in_stock", "best"]
 
-_PRODUCT_NO: Final = sa.text("SELECT product_no FROM products WHERE product_id = :id AND deleted_at IS NULL")
+_PRODUCT: Final = sa.text("SELECT product_no, deleted_at FROM products WHERE product_id = :id")
 
 _OFFER_NOS: Final = sa.text("SELECT offer_no FROM offers WHERE product_no = :product_no AND offer_id = :offer_id")
 
@@ -83,9 +84,18 @@ class PricePage(NamedTuple):
     next_after: int | None
 
 
-async def find_product(connection: AsyncConnection, product_id: UUID) -> int | None:
-    """The product's number, or None when it is unknown or deleted."""
-    number: int | None = await connection.scalar(_PRODUCT_NO, {"id": product_id})
+async def find_product(connection: AsyncConnection, product_id: UUID) -> int:
+    """The product's number.
+
+    Raises:
+        UnknownProductError: there is no such product, or it was deleted.
+    """
+    found = (await connection.execute(_PRODUCT, {"id": product_id})).one_or_none()
+    if found is None:
+        raise UnknownProductError
+    if found.deleted_at is not None:
+        raise DeletedProductError
+    number: int = found.product_no
     return number
 
 

@@ -11,7 +11,11 @@ class InvalidParameterError(ValueError):
 
 
 class UnknownProductError(LookupError):
-    """No product of this id is known, or it was deleted."""
+    """No product of this id is known (yet)."""
+
+
+class DeletedProductError(UnknownProductError):
+    """The product was known and is gone for good."""
 
 
 class UnknownOfferError(LookupError):

@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from price_history.db.engine import Database
 from price_history.db.reading import ObservedChanges, changes_page, find_product, offer_ids
-from price_history.domain.errors import UnknownProductError
 from price_history.domain.offers import OfferChange
 
 STREAM_ROWS: Final = 1_000
@@ -39,6 +38,10 @@ class HistoryPage(NamedTuple):
     next: Position | None
 
 
+EMPTY_PAGE: Final = HistoryPage([], None)
+"""Of what has no recorded changes."""
+
+
 class ReadHistory:
     """The recorded changes of products, oldest first, and by offer id among those observed together.
 
@@ -56,7 +59,7 @@ class ReadHistory:
             DatabaseUnavailableError: the database does not answer.
         """
         async with self._database.reading() as connection:
-            product_no = await _known(connection, product_id)
+            product_no = await find_product(connection, product_id)
             items: list[HistoryItem] = []
             # One observation more than can be needed tells whether there is a next page.
             rows = limit + 1
@@ -78,7 +81,7 @@ class ReadHistory:
         position = Position(since, 0)
         while True:
             async with self._database.reading() as connection:
-                product_no = await _known(connection, product_id)
+                product_no = await find_product(connection, product_id)
                 observed = await changes_page(connection, product_no, position.at, until, STREAM_ROWS)
                 found, _ = _cut(observed, position, None)
                 batch = await _with_ids(connection, product_no, found)
@@ -86,13 +89,6 @@ class ReadHistory:
             if len(observed) < STREAM_ROWS:
                 return
             position = _after(observed[-1])
-
-
-async def _known(connection: AsyncConnection, product_id: UUID) -> int:
-    product_no = await find_product(connection, product_id)
-    if product_no is None:
-        raise UnknownProductError
-    return product_no
 
 
 def _cut(

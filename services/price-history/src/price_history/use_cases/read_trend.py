@@ -12,7 +12,7 @@ from price_history.db.reading import (
     find_product,
     offer_price_page,
 )
-from price_history.domain.errors import UnknownOfferError, UnknownProductError
+from price_history.domain.errors import UnknownOfferError
 from price_history.domain.resolution import Buckets
 from price_history.domain.trend import Trend, TrendBuilder
 from price_history.domain.window import Window
@@ -38,8 +38,6 @@ class ReadTrend:
         """
         async with self._database.reading() as connection:
             product_no = await find_product(connection, product_id)
-            if product_no is None:
-                raise UnknownProductError
             return await _build(
                 window, cut, lambda after: best_price_page(connection, product_no, basis, window, after)
             )
@@ -52,8 +50,6 @@ class ReadTrend:
         """
         async with self._database.reading() as connection:
             product_no = await find_product(connection, product_id)
-            if product_no is None:
-                raise UnknownProductError
             offer_nos = await find_offer(connection, product_no, offer_id)
             if not offer_nos:
                 raise UnknownOfferError

@@ -66,24 +66,27 @@ def history_response(page: HistoryPage) -> Response:
     )
 
 
-async def history_csv_response(product_id: UUID, batches: AsyncIterator[list[HistoryItem]]) -> Response:
-    """Recorded changes as RFC 4180 CSV, sent as they are read.
+def history_csv_response(
+    product_id: UUID, first: list[HistoryItem], others: AsyncIterator[list[HistoryItem]] | None = None
+) -> Response:
+    """Recorded changes as RFC 4180 CSV: the first batch, and the others as they are read.
 
-    The first batch is read before the answer begins, so that a product that is unknown or a database that is away is
-    told by the status. When reading fails later the connection is cut: a file that looks complete is complete.
+    The first is read before the answer begins, so that a product that is unknown or a database that is away is told by
+    the status. When reading fails later the connection is cut: a file that looks complete is complete.
     """
-    first: list[HistoryItem] = await anext(batches, [])
     return StreamingResponse(
-        _csv_lines(first, batches),
+        _csv_lines(first, others),
         media_type=f"{CSV}; charset=utf-8; header=present",
         headers={"Content-Disposition": f'attachment; filename="history-{product_id}.csv"', "Vary": "Accept"},
     )
 
 
-async def _csv_lines(first: list[HistoryItem], batches: AsyncIterator[list[HistoryItem]]) -> AsyncIterator[bytes]:
+async def _csv_lines(first: list[HistoryItem], others: AsyncIterator[list[HistoryItem]] | None) -> AsyncIterator[bytes]:
     yield _csv([HistoryItem._fields]) + _csv(map(_csv_row, first))
+    if others is None:
+        return
     try:
-        async for batch in batches:
+        async for batch in others:
             yield _csv(map(_csv_row, batch))
     except Exception as error:
         _log.warning("history_stream_broken", error=type(error).__name__)

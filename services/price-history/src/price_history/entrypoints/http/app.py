@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 from lifecycle import Readiness, health_routes
 from price_history.entrypoints.http.history import history_router
-from price_history.entrypoints.http.middleware import API, Closed, Measured
+from price_history.entrypoints.http.middleware import Closed, Measured
 from price_history.entrypoints.http.openapi import document
 from price_history.entrypoints.http.problems import add_problem_handlers
 from price_history.use_cases.read_history import ReadHistory
@@ -43,6 +43,6 @@ def create_app(
     app.add_middleware(Measured)
     add_problem_handlers(app)
     app.router.routes.extend(health_routes(readiness))
-    app.include_router(history_router(read_trend, read_history), prefix=API)
+    app.include_router(history_router(read_trend, read_history))
     app.openapi = document(app)  # type: ignore[method-assign]
     return app

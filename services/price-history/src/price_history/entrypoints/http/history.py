@@ -7,13 +7,14 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Path, Query
 from starlette.responses import Response
 
-from price_history.domain.errors import UnknownProductError
+from price_history.domain.errors import DeletedProductError, UnknownProductError
 from price_history.entrypoints.http import schemas
 from price_history.entrypoints.http.answers import CSV, history_csv_response, history_response, trend_response
 from price_history.entrypoints.http.media_types import prefers_csv
+from price_history.entrypoints.http.middleware import API
 from price_history.entrypoints.http.openapi import PROBLEMS
 from price_history.entrypoints.http.parameters import HistoryQuery, ProductTrendQuery, TrendQuery
-from price_history.use_cases.read_history import ReadHistory
+from price_history.use_cases.read_history import EMPTY_PAGE, ReadHistory
 from price_history.use_cases.read_trend import ReadTrend, trend_without_prices
 
 ProductId = Annotated[UUID, Path(description="The product's id.")]
@@ -25,8 +26,8 @@ _CSV_ANSWER: Final = {CSV: {"schema": {"type": "string"}, "example": "at,offer_i
 
 
 def history_router(read_trend: ReadTrend, read_history: ReadHistory) -> APIRouter:
-    """Routes under `/products/{product_id}`."""
-    router = APIRouter(prefix="/products/{product_id}", responses=PROBLEMS, tags=["history"])
+    """Routes under `/api/v1/products/{product_id}`."""
+    router = APIRouter(prefix=f"{API}/products/{{product_id}}", responses=PROBLEMS, tags=["history"])
 
     @router.get("/trend", responses={200: {"model": schemas.Trend}}, response_class=Response)
     async def product_trend(
@@ -37,9 +38,8 @@ def history_router(read_trend: ReadTrend, read_history: ReadHistory) -> APIRoute
         cut = query.cut(asked)
         try:
             trend = await read_trend.of_product(product_id, query.basis, asked, cut)
-        except UnknownProductError:
-            if known != "true":
-                raise
+        except UnknownProductError as error:
+            _must_be_vouched_for(error, known)
             trend = trend_without_prices(asked, cut)
         return trend_response(trend, product_id, None, query.basis)
 
@@ -58,14 +58,27 @@ def history_router(read_trend: ReadTrend, read_history: ReadHistory) -> APIRoute
         product_id: ProductId,
         query: Annotated[HistoryQuery, Query()],
         accept: Annotated[str, Header(include_in_schema=False)] = "",
+        known: KnownElsewhere = "",
     ) -> Response:
         """Every recorded change, oldest first; `Accept: text/csv` streams the whole period.
 
         An offer appeared, its price changed, its stock went to or from zero, or it ended.
         """
-        if prefers_csv(accept):
-            return await history_csv_response(product_id, read_history.stream(product_id, query.begin(), query.end()))
-        page = await read_history.page(product_id, query.position(), query.end(), query.limit)
+        as_csv = prefers_csv(accept)
+        try:
+            if as_csv:
+                stream = read_history.stream(product_id, query.begin(), query.end())
+                return history_csv_response(product_id, await anext(stream), stream)
+            page = await read_history.page(product_id, query.position(), query.end(), query.limit)
+        except UnknownProductError as error:
+            _must_be_vouched_for(error, known)
+            return history_csv_response(product_id, []) if as_csv else history_response(EMPTY_PAGE)
         return history_response(page)
 
     return router
+
+
+def _must_be_vouched_for(error: UnknownProductError, known: str) -> None:
+    """Pass on the error, unless another service knows that the product exists."""
+    if known != "true" or isinstance(error, DeletedProductError):
+        raise error
