@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,13 @@ from lifecycle.http import http_server
 
 PRODUCT = {"name": "Benzinová sekačka Dosquarna", "description": "Nejlepší sekačka na trhu. TLDR"}
 UNKNOWN = "01936d2e-7c1a-7cc0-8000-5a7b1c2d3e4f"
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
+    """Wait until the condition holds."""
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110 - what is waited for happens in other processes
+            await asyncio.sleep(0.02)
 
 
 @dataclass(frozen=True)
@@ -143,10 +150,12 @@ async def serving(settings: ServeSettings) -> AsyncIterator[Api]:
     async with contextlib.AsyncExitStack() as stack:
         server = http_server(bootstrap.http_application(settings), "127.0.0.1", 0)
         task = asyncio.create_task(server.serve())
-        async with asyncio.timeout(20):
-            while not server.started:
-                assert not task.done(), "the server did not start"
-                await asyncio.sleep(0.01)
+
+        async def started() -> bool:
+            assert not task.done(), "the server did not start"
+            return server.started
+
+        await eventually(started)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         try:
             yield Api(f"http://127.0.0.1:{_port(server)}", session)
