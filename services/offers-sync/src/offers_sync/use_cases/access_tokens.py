@@ -59,9 +59,13 @@ class PermanentToken:
             async with asking_lock(self.sessions) as session:
                 stored = await read_token(session, PERMANENT_ACCOUNT)
                 await session.commit()
-                return stored or await ask_and_store(self.client, session)
+                if stored is not None:
+                    return stored
+                token = await ask_and_store(self.client, session)
         except SomeoneElseAsksError:
             raise NoTokenError("another process is asking for it") from None
+        _log.info("access_token_stored")
+        return token
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,6 @@ async def ask_and_store(client: OffersClient, session: AsyncConnection) -> Acces
         raise NoTokenError(f"the Offers microservice answered {answer.KIND}")
     await write_token(session, PERMANENT_ACCOUNT, answer.token, None)
     await session.commit()
-    _log.info("access_token_stored")
     return AccessToken(answer.token)
 
 

@@ -1,0 +1,190 @@
+"""Slots, leases and fences, as the database keeps them."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from uuid import UUID, uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from offers_sync.db.buckets import (
+    ClaimedRow,
+    claim_buckets,
+    lock_held,
+    realign_slots,
+    release_buckets,
+    renew_leases,
+)
+from offers_sync.db.engine import create_engine, transaction
+from offers_sync.domain.polling import HeldBucket, ReleasedBucket
+
+INTERVAL = 60.0
+ANY_TIME = (0.0, 1e12)
+
+
+class Buckets:
+    """The database, and the moves that time makes in it."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+
+    async def execute(self, sql: str, **parameters: object) -> sa.CursorResult[object]:
+        async with transaction(self.engine) as connection:
+            return await connection.execute(sa.text(sql), parameters)
+
+    async def add(self, bucket: int, due: str = "now()", products: int = 1) -> list[UUID]:
+        ids = [uuid4() for _ in range(products)]
+        await self.execute(f"INSERT INTO buckets (bucket, due_at) VALUES (:bucket, {due})", bucket=bucket)  # noqa: S608
+        for product_id in ids:
+            await self.execute(
+                "INSERT INTO polled_products (product_id, bucket) VALUES (:id, :bucket)", id=product_id, bucket=bucket
+            )
+        return ids
+
+    async def claim(
+        self, limit: int = 10, lease: float = 15.0, expected: tuple[float, float] = ANY_TIME
+    ) -> list[ClaimedRow]:
+        async with transaction(self.engine) as connection:
+            _, rows = await claim_buckets(
+                connection, limit=limit, interval_seconds=INTERVAL, lease_seconds=lease, expected=expected
+            )
+        return rows
+
+    async def release(self, row: ClaimedRow, due: float | None = None) -> int:
+        async with transaction(self.engine) as connection:
+            return await release_buckets(connection, [ReleasedBucket(held(row), due)], INTERVAL)
+
+    async def realign(self) -> int:
+        async with transaction(self.engine) as connection:
+            _, moved = await realign_slots(connection, INTERVAL)
+        return moved
+
+    async def due_in(self, bucket: int) -> float:
+        result = await self.execute(
+            "SELECT extract(epoch FROM due_at - now())::float8 FROM buckets WHERE bucket = :b".replace("::", r"\:\:"),
+            b=bucket,
+        )
+        return float(result.scalar_one())  # type: ignore[arg-type]
+
+    async def on_grid(self, bucket: int) -> bool:
+        result = await self.execute("SELECT due_at FROM buckets WHERE bucket = :b", b=bucket)
+        due: datetime = result.scalar_one()  # type: ignore[assignment]
+        phase = bucket / 4096 * INTERVAL
+        return abs((due.timestamp() - phase + INTERVAL / 2) % INTERVAL - INTERVAL / 2) < 1e-3
+
+
+def held(row: ClaimedRow) -> HeldBucket:
+    return HeldBucket(row.bucket, row.fence, row.slot, 0.0)
+
+
+@pytest.fixture
+async def buckets(migrated: str, make_database: Callable[..., str]) -> AsyncIterator[Buckets]:
+    engine = create_engine(make_database(template=migrated))
+    yield Buckets(engine)
+    await engine.dispose()
+
+
+async def test_a_claim_takes_what_is_due_and_moves_it_to_its_next_slot(buckets: Buckets) -> None:
+    ids = await buckets.add(1000, products=3)
+    await buckets.add(2000, due="now() + interval '10 s'")
+    rows = await buckets.claim()
+    assert {row.product_id for row in rows} == set(ids)
+    assert {(row.bucket, row.fence, row.orphaned) for row in rows} == {(1000, 1, False)}
+    assert 0 < await buckets.due_in(1000) <= INTERVAL
+    assert await buckets.on_grid(1000)
+    assert await buckets.claim() == [], "it is leased, and its slot is taken"
+
+
+async def test_a_slot_that_has_just_begun_is_not_given_again(buckets: Buckets) -> None:
+    for bucket in range(0, 4096, 16):
+        await buckets.add(bucket)
+    await buckets.execute("UPDATE buckets SET due_at = now() - interval '1 s'")
+    await buckets.claim(limit=4096)
+    dues = [await buckets.due_in(bucket) for bucket in range(0, 4096, 64)]
+    assert min(dues) > 0
+    assert max(dues) - min(dues) > INTERVAL * 0.9, "spread over the whole interval"
+
+
+async def test_longest_due_comes_first_and_an_empty_bucket_is_claimed_too(buckets: Buckets) -> None:
+    await buckets.add(1, due="now() - interval '1 s'")
+    await buckets.add(2, due="now() - interval '3 s'", products=0)
+    rows = await buckets.claim(limit=1)
+    assert [(row.bucket, row.product_id) for row in rows] == [(2, None)]
+
+
+async def test_an_expired_lease_is_taken_over_in_the_next_slot_as_an_orphan(buckets: Buckets) -> None:
+    await buckets.add(5)
+    (row,) = await buckets.claim()
+    await buckets.execute("UPDATE buckets SET leased_until = now() - interval '1 s'")
+    assert await buckets.claim() == [], "its slot may have been polled by who held it"
+    await buckets.execute("UPDATE buckets SET due_at = now()")
+    (orphan,) = await buckets.claim()
+    assert (orphan.fence, orphan.orphaned) == (row.fence + 1, True)
+
+    async with transaction(buckets.engine) as connection:
+        assert await renew_leases(connection, [held(row)], 15) == set()
+        assert await lock_held(connection, [held(row), held(orphan)]) == {(5, orphan.fence)}
+    await buckets.release(row)
+    await buckets.execute("UPDATE buckets SET due_at = now()")
+    assert await buckets.claim() == [], "who lost it can't release it"
+    await buckets.release(orphan)
+    await buckets.execute("UPDATE buckets SET due_at = now()")
+    (again,) = await buckets.claim()
+    assert not again.orphaned
+
+
+async def test_slots_that_passed_meanwhile_are_skipped_and_counted(buckets: Buckets) -> None:
+    await buckets.add(7)
+    (row,) = await buckets.claim()
+    assert await buckets.release(row) == 0
+    await buckets.execute("UPDATE buckets SET due_at = now()")
+    (row,) = await buckets.claim()
+    await buckets.execute("UPDATE buckets SET due_at = due_at - interval '3 minutes'")
+    assert await buckets.release(row) == 3
+    assert 0 < await buckets.due_in(7) <= INTERVAL
+
+
+async def test_a_bucket_can_keep_its_slot(buckets: Buckets) -> None:
+    await buckets.add(7, due="now() - interval '2 s'")
+    (row,) = await buckets.claim()
+    await buckets.release(row, row.slot)
+    (again,) = await buckets.claim()
+    assert abs(again.slot - row.slot) < 1e-3
+
+
+@pytest.mark.parametrize("due", ["now() + interval '1 hour'", "now() - interval '1 hour'", "now() + interval '10 s'"])
+async def test_due_times_that_are_no_slots_are_realigned(buckets: Buckets, due: str) -> None:
+    await buckets.add(9, due=due)
+    assert await buckets.realign() == 1
+    assert 0 < await buckets.due_in(9) <= INTERVAL
+    assert await buckets.on_grid(9)
+    assert await buckets.realign() == 0
+
+
+async def test_a_bucket_late_by_less_than_a_slot_stays_due(buckets: Buckets) -> None:
+    await buckets.add(9)
+    (row,) = await buckets.claim()
+    await buckets.release(row)
+    await buckets.execute("UPDATE buckets SET due_at = due_at - make_interval(secs => :interval)", interval=INTERVAL)
+    assert await buckets.realign() == 0
+    assert len(await buckets.claim()) == 1
+
+
+async def test_nothing_is_claimed_by_a_clock_that_was_stepped(buckets: Buckets) -> None:
+    await buckets.add(3)
+    assert await buckets.claim(expected=(0.0, 1e9)) == []
+    assert await buckets.claim(expected=(1e11, 1e12)) == []
+    assert len(await buckets.claim()) == 1
+
+
+async def test_two_claims_at_once_share_the_buckets(buckets: Buckets) -> None:
+    for bucket in range(20):
+        await buckets.add(bucket)
+    async with transaction(buckets.engine) as connection:
+        _, first = await claim_buckets(
+            connection, limit=10, interval_seconds=INTERVAL, lease_seconds=15, expected=ANY_TIME
+        )
+        second = await buckets.claim(limit=20)
+    assert len(first) == len(second) == 10
+    assert not {row.bucket for row in first} & {row.bucket for row in second}

@@ -1,0 +1,177 @@
+"""One access token, ever; and what an operator does about a rejected one."""
+
+import json
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.integration.sync.conftest import Sync
+
+
+def stored_token(sync: "Sync") -> str:
+    ((value,),) = sync.query("SELECT value FROM access_tokens")
+    return str(value)
+
+
+async def test_three_copies_that_start_at_once_and_again_ask_for_one_token(sync: "Sync") -> None:
+    sync.fault("delay", "auth", delay_seconds=1)
+    for _ in range(2):
+        workers = [sync.start() for _ in range(3)]
+        for worker in workers:
+            await sync.until(worker.ready, 20)
+        products = await sync.registered(5)
+        for worker in workers:
+            assert worker.stop() == 0
+    assert len(sync.calls("auth")) == 1
+    assert {call["token"] for call in sync.calls("register")} == {stored_token(sync)}
+    assert len(products) == 5
+
+
+async def test_a_frozen_asker_blocks_nobody_and_discards_what_it_gets(sync: "Sync") -> None:
+    sync.fault("delay", "auth", delay_seconds=1, times=1)
+    frozen = sync.start(offers_request_timeout_seconds=3)
+    await sync.until(lambda: len(sync.calls("auth")) == 1)
+    frozen.signal(signal.SIGSTOP)
+    # The database ends the frozen session after the call's timeout and five seconds, and thereby frees the lock.
+    worker = sync.start(offers_request_timeout_seconds=3)
+    await sync.until(worker.ready, 30)
+    token = stored_token(sync)
+    frozen.signal(signal.SIGCONT)
+    await sync.until(frozen.ready, 20)
+    await sync.registered(20)
+    assert stored_token(sync) == token
+    assert len(sync.calls("auth")) == 2
+    assert {call["token"] for call in sync.calls("register")} == {token}
+
+
+async def test_asking_goes_on_until_there_is_a_token(sync: "Sync") -> None:
+    sync.fault("status", "auth", status=500, times=1)
+    sync.fault("body", "auth", text='{"access_token": "two\\nlines"}', times=1)
+    worker = sync.start()
+    await sync.until(lambda: len(sync.calls("auth")) == 2)
+    assert worker.get("/readyz")[0] == 503
+    await sync.until(worker.ready)
+    assert len(sync.calls("auth")) == 3
+
+
+async def test_a_rejected_token_stops_calls_until_the_right_one_is_set(sync: "Sync") -> None:
+    worker = await sync.started()
+    products = await sync.registered(20)
+    await sync.until(lambda: all(sync.updates(product) for product in products))
+    shown = sync.cli("token", "show", "--reveal").stdout.strip()
+    assert shown == stored_token(sync)
+
+    sync.fault("status", "*", status=401)
+    await sync.until(lambda: worker.metric("aggregator_offers_sync_token_rejected") == 1)
+    assert "token_rejected" in json.loads(worker.get("/readyz")[1])["failing"]["token"]
+    calls = len(sync.calls("offers"))
+    begun = time.monotonic()
+    await sync.until(lambda: len(sync.calls("offers")) > calls + 1, 15)
+    assert time.monotonic() - begun > 4, "a probe in five seconds is enough"
+    assert len(sync.calls("auth")) == 1, "asking for a new token would orphan every product"
+
+    sync.end_faults()
+    sync.simulator.admin("DELETE", f"/tokens/{stored_token(sync)}")
+    fresh = "0" * 36
+    assert sync.cli("token", "set", fresh).returncode == 0
+    await sync.until(lambda: any(call["token"] == fresh for call in sync.calls("offers")), 12)
+
+
+async def test_rekey_registers_every_product_again_with_a_new_token(sync: "Sync") -> None:
+    worker = await sync.started()
+    products = await sync.registered(20)
+    await sync.until(lambda: all(sync.updates(product) for product in products))
+    old = stored_token(sync)
+    sync.simulator.admin("DELETE", f"/tokens/{old}")
+    await sync.until(lambda: worker.metric("aggregator_offers_sync_token_rejected") == 1)
+
+    result = sync.cli("rekey")
+    assert (result.returncode, result.stdout) == (0, "20 products will be registered again\n")
+    new = stored_token(sync)
+    assert new != old
+    await sync.until(lambda: {str(product) for product in products} == registered_with(sync, new), 12)
+    calls = len(sync.calls("offers"))
+    await sync.until(lambda: len(sync.calls("offers")) > calls + 40)
+    await sync.until(worker.ready)
+    assert len(sync.calls("auth")) == 2
+
+
+def registered_with(sync: "Sync", token: str) -> set[str]:
+    items = sync.simulator.admin("GET", "/products")["items"]
+    return {item["id"] for item in items if item["token"] == token}
+
+
+async def test_a_given_token_is_used_and_none_is_asked_for(sync: "Sync") -> None:
+    token = "given-0123456789"
+    worker = sync.start(offers_access_token=token)
+    await sync.until(worker.ready, 20)
+    await sync.create()
+    await sync.until(lambda: bool(sync.calls("register")))
+    assert sync.calls("register")[0]["token"] == token
+    assert sync.calls("auth") == []
+    assert sync.cli("token", "show").stdout == "give… (16 characters)\n"
+    assert token not in worker.log
+    assert sync.cli("rekey", offers_access_token=token).returncode == 1
+
+
+def test_token_commands_say_what_is_wrong(sync: "Sync") -> None:
+    assert sync.cli("token", "show").stderr == "offers-sync: no token is stored\n"
+    assert sync.cli("token", "set", "a b").returncode == 1
+    nowhere = sync.cli("token", "show", database_url="postgresql://127.0.0.1:1/none")
+    assert nowhere.stderr == "offers-sync: the database does not answer\n"
+    malformed = sync.cli("work", rabbitmq_url="amqp://x", offers_base_url="ftp://x")
+    assert malformed.returncode == 2
+    assert malformed.stderr.count("\n") == 1
+    assert "OFFERS_BASE_URL" in malformed.stderr
+
+
+class TestSecondGeneration:
+    @pytest.fixture
+    def simulator_settings(self) -> dict[str, object]:
+        return {"offers_refresh_token": "refresh", "simulator_token_seconds": 3}
+
+    async def test_one_worker_renews_and_all_share(self, sync: "Sync") -> None:
+        workers = [await sync.started(offers_refresh_token="refresh") for _ in range(2)]
+        products = await sync.registered(20)
+        await sync.until(lambda: len(granted(sync)) >= 4, 30)
+        calls = sync.calls("auth")
+        assert {call["token"] for call in calls} == {"refresh"}
+        assert len(calls) - len(granted(sync)) <= len(granted(sync)) + 2, "asked too early far too often"
+        tokens = {item["token"] for item in sync.simulator.admin("GET", "/tokens")["items"]}
+        assert {call["token"] for call in sync.calls("offers")} <= tokens
+        refused = [call for call in sync.calls("offers") if call["status"] != 200]
+        assert len(refused) <= 5, "an expired token must not be used"
+        polled = len(sync.calls("offers"))
+        await sync.until(lambda: len(sync.calls("offers")) > polled + 40)
+        assert all(worker.ready() for worker in workers)
+        assert len(products) == 20
+
+
+class TestSecondGenerationSlowly:
+    @pytest.fixture
+    def simulator_settings(self) -> dict[str, object]:
+        return {"offers_refresh_token": "refresh", "simulator_token_seconds": 12}
+
+    async def test_a_token_that_only_its_last_holder_knew_is_waited_for(self, sync: "Sync") -> None:
+        worker = await sync.started(offers_refresh_token="refresh")
+        worker.kill()
+        sync.query("DELETE FROM access_tokens")
+        worker = sync.start(offers_refresh_token="refresh")
+        await sync.until(worker.ready, 20)
+        assert 400 in {call["status"] for call in sync.calls("auth")}
+
+    async def test_a_token_rejected_before_its_time_is_renewed_or_probed_slowly(self, sync: "Sync") -> None:
+        worker = await sync.started(offers_refresh_token="refresh")
+        products = await sync.registered(20)
+        sync.simulator.admin("DELETE", f"/tokens/{stored_token(sync)}")
+        polled = len(sync.calls("offers"))
+        await sync.until(lambda: len([c for c in sync.calls("offers")[polled:] if c["status"] == 200]) > 40, 20)
+        assert worker.ready()
+        assert len(sync.calls("register")) == len(products), "products belong to the refresh token's account"
+
+
+def granted(sync: "Sync") -> list[dict[str, object]]:
+    return [call for call in sync.calls("auth") if call["status"] == 201]
