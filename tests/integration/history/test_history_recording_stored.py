@@ -1,7 +1,7 @@
 """Recording offers on a real database: whatever the order and however often, the same end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -30,20 +30,6 @@ Listed = list[tuple[str, int, int]]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 LATER = NOON + timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-def migrated(make_database: MakeDatabase) -> str:
-    dsn = make_database()
-    migrate(dsn)
-    return dsn
-
-
-@pytest.fixture
-async def database(make_database: MakeDatabase, migrated: str) -> AsyncIterator[Database]:
-    database = Database(make_database(template=migrated), "test", Limits(4, 10, 60), pre_ping=False)
-    yield database
-    await database.close()
 
 
 def observed(revision: int, *offers: tuple[str, int, int]) -> ObservedList:
@@ -250,8 +236,8 @@ def _is_ours(_: Any, name: str | None, kind: str, __: bool, ___: Any) -> bool:  
     return not (kind == "table" and name is not None and name.startswith(("price_changes_", "alembic_")))
 
 
-def test_the_migrations_make_the_models(migrated: str) -> None:
-    engine = sa.create_engine("postgresql+psycopg2://", creator=lambda: psycopg2.connect(migrated))
+def test_the_migrations_make_the_models(migrated_history: str) -> None:
+    engine = sa.create_engine("postgresql+psycopg2://", creator=lambda: psycopg2.connect(migrated_history))
     with engine.connect() as connection:
         context = MigrationContext.configure(
             connection,

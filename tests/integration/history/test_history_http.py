@@ -4,7 +4,7 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,38 +16,16 @@ import sqlalchemy as sa
 
 from lifecycle.http import http_server
 from price_history.bootstrap import http_app
-from price_history.db.engine import Database, Limits
-from price_history.db.migrate import migrate
+from price_history.db.engine import Database
 from price_history.domain.recording import ObservedList
 from price_history.entrypoints.http import schemas
 from price_history.settings import ServeSettings
 from price_history.use_cases.known_products import AddProduct, DeleteProduct
 from price_history.use_cases.record_offers import RecordOffers
 
-MakeDatabase = Callable[..., str]
-
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 PROBLEM = "application/problem+json"
-
-
-@pytest.fixture(scope="module")
-def migrated(make_database: MakeDatabase) -> str:
-    dsn = make_database()
-    migrate(dsn)
-    return dsn
-
-
-@pytest.fixture
-def dsn(make_database: MakeDatabase, migrated: str) -> str:
-    return make_database(template=migrated)
-
-
-@pytest.fixture
-async def database(dsn: str) -> AsyncIterator[Database]:
-    database = Database(dsn, "test", Limits(2, 10, 60), pre_ping=False)
-    yield database
-    await database.close()
 
 
 @asynccontextmanager
@@ -62,8 +40,8 @@ async def client_of(**settings: Any) -> AsyncIterator[httpx2.AsyncClient]:
 
 
 @pytest.fixture
-async def client(dsn: str) -> AsyncIterator[httpx2.AsyncClient]:
-    async with client_of(database_url=dsn) as client:
+async def client(history_dsn: str) -> AsyncIterator[httpx2.AsyncClient]:
+    async with client_of(database_url=history_dsn) as client:
         yield client
 
 
@@ -271,7 +249,7 @@ class TestHistory:
         answer = await client.get(path(uuid4(), "history"), headers={"Accept": "text/csv"})
         assert (answer.status_code, answer.headers["content-type"]) == (404, PROBLEM)
 
-    async def test_csv_that_breaks_off_does_not_look_complete(self, dsn: str, database: Database) -> None:
+    async def test_csv_that_breaks_off_does_not_look_complete(self, history_dsn: str, database: Database) -> None:
         product = uuid4()
         await observe(database, product, [("a", 1, 1)])
         # More than any socket buffers, so that the answer is under way while the product is deleted.
@@ -283,7 +261,7 @@ class TestHistory:
                 FROM products, generate_series(1, 300000) AS n
                 """)
             )
-        app = http_app(ServeSettings(database_url=dsn, api_auth="off"))
+        app = http_app(ServeSettings(database_url=history_dsn, api_auth="off"))
         server = http_server(app, "127.0.0.1", 0)
         serving = asyncio.create_task(server.serve())
         try:
@@ -444,11 +422,11 @@ class TestAway:
             assert "database" in ready.json()["failing"]
             assert (await client.get("/healthz")).status_code == 200
 
-    async def test_an_exhausted_pool_is_503_in_bounded_time(self, dsn: str, database: Database) -> None:
+    async def test_an_exhausted_pool_is_503_in_bounded_time(self, history_dsn: str, database: Database) -> None:
         product = uuid4()
         await AddProduct(database)(product)
         async with (
-            client_of(database_url=dsn, database_pool_size=1, database_pool_timeout_seconds=0.2) as client,
+            client_of(database_url=history_dsn, database_pool_size=1, database_pool_timeout_seconds=0.2) as client,
             database.transaction() as connection,
         ):
             await connection.execute(sa.text("LOCK TABLE price_changes IN ACCESS EXCLUSIVE MODE"))
@@ -475,8 +453,8 @@ async def _waiting(database: Database) -> bool:
         return bool(await connection.scalar(sa.text(query)))
 
 
-async def test_required_access_grants_none_before_there_are_tokens(dsn: str) -> None:
-    async with client_of(database_url=dsn, api_auth="required") as client:
+async def test_required_access_grants_none_before_there_are_tokens(history_dsn: str) -> None:
+    async with client_of(database_url=history_dsn, api_auth="required") as client:
         for url in (path(uuid4(), "trend"), path(uuid4(), "history"), "/api/v1/anything"):
             answer = await client.get(url, headers={"Authorization": "Bearer agg_1_2"})
             assert (answer.status_code, answer.headers["content-type"]) == (401, PROBLEM)

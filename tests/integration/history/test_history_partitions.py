@@ -1,20 +1,15 @@
 """Months come and go, and no price that still holds goes with them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
-import psycopg2
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from price_history.db.engine import Database, Limits
-from price_history.db.migrate import migrate
+from price_history.db.engine import Database
 from price_history.db.partitions import existing_months
 from price_history.domain.errors import UnknownOfferError
 from price_history.domain.instants import to_instant
@@ -29,31 +24,11 @@ from price_history.use_cases.read_history import Position, ReadHistory
 from price_history.use_cases.read_trend import ReadTrend
 from price_history.use_cases.record_offers import RecordOffers
 
-MakeDatabase = Callable[..., str]
-
 NOW = datetime(2026, 3, 31, 23, 30, tzinfo=UTC)
 DAY = timedelta(days=1)
 RETENTION = timedelta(days=400)
 BOUNDARY = datetime(2025, 2, 1, tzinfo=UTC)
 """The start of the month in which what is 400 days older than NOW lies."""
-
-
-@pytest.fixture(scope="module")
-def migrated(make_database: MakeDatabase) -> str:
-    dsn = make_database()
-    # A server somewhere with summer time: months must be those of UTC all the same.
-    with closing(psycopg2.connect(dsn)) as connection:
-        connection.autocommit = True
-        connection.cursor().execute(f"ALTER DATABASE \"{urlsplit(dsn).path[1:]}\" SET timezone = 'Europe/Prague'")
-    migrate(dsn)
-    return dsn
-
-
-@pytest.fixture
-async def database(make_database: MakeDatabase, migrated: str) -> AsyncIterator[Database]:
-    database = Database(make_database(template=migrated), "test", Limits(8, 10, 60), pre_ping=False)
-    yield database
-    await database.close()
 
 
 def keep(database: Database, now: datetime = NOW) -> KeepPartitions:
