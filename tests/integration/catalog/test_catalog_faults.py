@@ -133,7 +133,7 @@ async def test_an_exhausted_pool_is_503_and_others_wait_in_bounds(
     catalog_dsn: str, database: Database, sql: Any
 ) -> None:
     async def both_wait() -> bool:
-        return await sql.fetchval(WAITING) == 2
+        return bool(await sql.fetchval(WAITING) == 2)
 
     limits = settings(catalog_dsn, database_pool_size=2, database_pool_timeout_seconds=0.3)
     async with serving(limits) as api:

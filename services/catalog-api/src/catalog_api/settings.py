@@ -1,6 +1,6 @@
 """What each process of the catalog reads from its environment."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 import psycopg2
@@ -9,7 +9,9 @@ from pydantic import AfterValidator, Field
 
 from lifecycle import ProcessSettings
 
-Port = Annotated[int, Field(ge=0, le=65535)]
+MAX_PORT: Final = 65535
+
+Port = Annotated[int, Field(ge=0, le=MAX_PORT)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 PoolSize = Annotated[int, Field(ge=1, le=200)]
 
@@ -18,9 +20,11 @@ def _libpq_url(url: str) -> str:
     if not url.startswith(("postgresql://", "postgres://")):
         raise ValueError("must start with postgresql://")
     try:
-        parse_dsn(url)
+        ports = parse_dsn(url).get("port", "5432")
     except psycopg2.ProgrammingError:
         raise ValueError("is not a URL that libpq takes") from None
+    if not all(port.isdecimal() and 0 < int(port) <= MAX_PORT for port in ports.split(",")):
+        raise ValueError("names a port that is no number from 1 to 65535")
     return url
 
 
