@@ -86,6 +86,19 @@ def test_a_registered_product_has_offers(client: Client) -> None:
     assert client.offers(ID.upper()) == (200, offers)
 
 
+def test_two_simulators_with_one_seed_agree_and_forget_each_others_tokens() -> None:
+    def offers(seed: int) -> tuple[int, Any]:
+        client = Client(simulator_seed=seed, simulator_tick_seconds=1e9).authenticate()
+        client.register()
+        return client.offers()
+
+    assert offers(3) == offers(3) != offers(4)
+    token = Client().authenticate().token
+    stranger = Client()
+    stranger.token = token
+    assert stranger.offers()[0] == 401
+
+
 def test_undocumented_paths_and_methods_are_refused(client: Client) -> None:
     assert client.call("GET", "/nothing")[0] == 404
     assert client.call("GET", "/products/a/b/offers")[0] == 404
