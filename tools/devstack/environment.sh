@@ -51,6 +51,6 @@ done
 pip install --no-build-isolation --no-deps $editable
 # On all cores here, or every process of the first run would do it for itself. Some packages carry templates that are
 # no Python, so its verdict does not count.
-.venv/bin/python -m compileall -j 0 -qq .venv/lib || true
+.venv/bin/python -m compileall -j 0 -qq .venv/lib 2>/dev/null || true
 touch .venv/.complete
 say "complete after $(($(date +%s) - began)) s"

@@ -136,7 +136,12 @@ class RabbitNode(Part):
             "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
             "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "none"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+            # Each of these would be a folder or file of the machine's own broker.
+            "RABBITMQ_MNESIA_BASE": str(folder),
             "RABBITMQ_MNESIA_DIR": str(folder / "data"),
+            "RABBITMQ_FEATURE_FLAGS_FILE": str(folder / "feature_flags"),
+            "RABBITMQ_PLUGINS_EXPAND_DIR": str(folder / "plugins"),
+            "RABBITMQ_PID_FILE": str(folder / "pid"),
             "RABBITMQ_LOG_BASE": str(folder / "log"),
         }
 
