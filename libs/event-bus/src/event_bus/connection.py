@@ -10,6 +10,7 @@ import itertools
 from typing import Final
 
 from aio_pika import RobustConnection
+from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import AMQPException
 from faststream.exceptions import FastStreamException
 from faststream.rabbit import Channel, RabbitBroker
@@ -21,7 +22,6 @@ HEARTBEAT_SECONDS: Final = 10
 """A peer that is black-holed is noticed after two missed heartbeats."""
 CONNECT_SECONDS: Final = 10.0
 CLOSE_SECONDS: Final = 3.0
-PROBE_SECONDS: Final = 5.0
 
 BROKER_ERRORS: Final = (AMQPException, FastStreamException, ConnectionError, OSError, TimeoutError, RuntimeError)
 """What a broken or refused connection raises; aiormq raises RuntimeError on a channel that is closing."""
@@ -44,6 +44,8 @@ class Connection:
 
     def __init__(self, url: str, channel: Channel) -> None:
         self.lost = asyncio.Event()
+        self.confirmed = 0
+        """Publishes confirmed so far: whether the broker makes progress."""
         self._amqp: RobustConnection
         self.broker = RabbitBroker(
             url,
@@ -71,15 +73,9 @@ class Connection:
             await self.close()
             raise
 
-    async def consumers_of(self, queue: str) -> int:
-        """How many consumers a queue has.
-
-        Raises:
-            BROKER_ERRORS: there is no such queue, or no answer within five seconds.
-        """
-        async with asyncio.timeout(PROBE_SECONDS), self._amqp.channel() as channel:
-            declared = await channel.declare_queue(queue, passive=True)
-            return declared.declaration_result.consumer_count or 0
+    async def channel(self) -> AbstractChannel:
+        """A channel of its own over this connection."""
+        return await self._amqp.channel()
 
     async def close(self) -> None:
         """Close for good, whatever state it is in, waiting for handlers in flight at most three seconds."""

@@ -113,16 +113,27 @@ class EventConsumer:
             await connection.close()
 
     async def _watch(self, connection: Connection, stopping: asyncio.Event) -> None:
-        # A consumer can vanish while its connection lives: its queue deleted, or its channel closed by the broker.
-        while not await wait_for_any(stopping, connection.lost, seconds=WATCH_SECONDS):
-            await self._assert_consumed(connection)
-        if not stopping.is_set():
-            raise ConnectionError("the broker's connection is lost")
+        probing = asyncio.create_task(self._probe(connection))
+        probing.add_done_callback(lambda _: connection.lost.set())
+        try:
+            await wait_for_any(stopping, connection.lost)
+            if not stopping.is_set():
+                if probing.done():
+                    await probing
+                raise ConnectionError("the broker's connection is lost")
+        finally:
+            probing.cancel()
 
-    async def _assert_consumed(self, connection: Connection) -> None:
-        for route in self._routes:
-            if await connection.consumers_of(route.subscription.queue) == 0:
-                raise ConnectionError(f"nobody consumes {route.subscription.queue}")
+    async def _probe(self, connection: Connection) -> None:
+        # A consumer can vanish while its connection lives: its queue deleted, or its channel closed by the broker. The
+        # answer has no deadline: a dead connection is found by its heartbeat, and a call cut off breaks its channel.
+        channel = await connection.channel()
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            for route in self._routes:
+                declared = await channel.declare_queue(route.subscription.queue, passive=True)
+                if not declared.declaration_result.consumer_count:
+                    raise ConnectionError(f"nobody consumes {route.subscription.queue}")
 
 
 class _Deliveries:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from faststream.rabbit import Channel, RabbitBroker
+from faststream.rabbit import Channel
 from prometheus_client import Counter
 
 from aggregator_contracts import Event
@@ -41,6 +41,10 @@ class EventPublisher:
     """One connection for publishing only, opened when it is needed and replaced after any failure.
 
     Consuming has a connection of its own: a broker that blocks publishers would hold back the acks on a shared one.
+
+    Args:
+        url: the broker's URL, or several separated by commas.
+        timeout: seconds without any confirm after which a publish has failed.
     """
 
     def __init__(self, url: str, *, timeout: float = PUBLISH_SECONDS) -> None:
@@ -82,16 +86,28 @@ class EventPublisher:
         """As `publish`, for events that are encoded already."""
         batch = list(events)
         connection = await self._connected()
+        # Pipelined: waiting for each confirm in turn is five times slower.
+        publishing = asyncio.gather(*(_publish(connection, event) for event in batch))
         try:
-            async with asyncio.timeout(self._timeout):
-                # Pipelined: waiting for each confirm in turn is five times slower.
-                await asyncio.gather(*(_publish(connection.broker, event) for event in batch))
+            await self._while_confirms_arrive(connection, publishing)
         except BROKER_ERRORS as error:
             failures.inc()
             await self._discard(connection)
             raise PublishError(f"{len(batch)} events not confirmed: {type(error).__name__}: {error}") from error
         for event in batch:
             published.labels(event.type).inc()
+
+    async def _while_confirms_arrive(self, connection: Connection, publishing: "asyncio.Future[list[None]]") -> None:
+        # A deadline for the whole batch would have a slow broker sent the same events again and again.
+        while True:
+            confirmed = connection.confirmed
+            done, _ = await asyncio.wait([publishing], timeout=self._timeout)
+            if done:
+                break
+            if connection.confirmed == confirmed:
+                publishing.cancel()
+                raise TimeoutError(f"no confirm for {self._timeout:g} s")
+        await publishing
 
     async def _connected(self) -> Connection:
         async with self._connecting:
@@ -113,8 +129,8 @@ class EventPublisher:
         await connection.close()
 
 
-async def _publish(broker: RabbitBroker, event: OutgoingEvent) -> None:
-    await broker.publish(
+async def _publish(connection: Connection, event: OutgoingEvent) -> None:
+    await connection.broker.publish(
         event.body,
         exchange=events_exchange,
         routing_key=event.type,
@@ -124,3 +140,4 @@ async def _publish(broker: RabbitBroker, event: OutgoingEvent) -> None:
         persist=True,
         mandatory=True,
     )
+    connection.confirmed += 1

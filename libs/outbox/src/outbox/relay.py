@@ -15,7 +15,7 @@ from outbox.table import CHANNEL
 
 LOCK_KEY: Final = 0x6F7574626F78
 """The advisory lock of the one relay that publishes; the letters of `outbox`."""
-BATCH: Final = 500
+BATCH: Final = 200
 STANDBY_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 5.0
 """How long a row whose notification went astray may lie."""
