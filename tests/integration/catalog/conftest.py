@@ -14,6 +14,7 @@ import psycopg2
 import pytest
 import uvicorn
 from aiohttp import web
+from fastapi import FastAPI
 from yarl import URL
 
 from catalog_api import bootstrap
@@ -145,24 +146,26 @@ def _port(server: uvicorn.Server) -> int:
 
 
 @contextlib.asynccontextmanager
+async def served(app: FastAPI) -> AsyncIterator[str]:
+    """The URL of an application of ours on a free port, under the server that it has in production."""
+    server = http_server(app, "127.0.0.1", 0)
+    task = asyncio.create_task(server.serve())
+
+    async def started() -> bool:
+        assert not task.done(), "the server did not start"
+        return server.started
+
+    await eventually(started)
+    yield f"http://127.0.0.1:{_port(server)}"
+    server.should_exit = True
+    await task
+
+
+@contextlib.asynccontextmanager
 async def serving(settings: ServeSettings) -> AsyncIterator[Api]:
-    """The catalog's own application, served by its own server on a free port."""
-    async with contextlib.AsyncExitStack() as stack:
-        server = http_server(bootstrap.http_application(settings), "127.0.0.1", 0)
-        task = asyncio.create_task(server.serve())
-
-        async def started() -> bool:
-            assert not task.done(), "the server did not start"
-            return server.started
-
-        await eventually(started)
-        session = await stack.enter_async_context(aiohttp.ClientSession())
-        try:
-            yield Api(f"http://127.0.0.1:{_port(server)}", session)
-        finally:
-            await session.close()
-            server.should_exit = True
-            await task
+    """The catalog with settings of its own, and a client of it."""
+    async with served(bootstrap.http_application(settings)) as url, aiohttp.ClientSession() as session:
+        yield Api(url, session)
 
 
 @pytest.fixture(scope="session")

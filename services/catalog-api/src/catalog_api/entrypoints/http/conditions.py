@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from catalog_api.entrypoints.http.problems import RequestRefusedError
 from catalog_api.use_cases.change_product import Precondition
 
 _TAG: Final = re.compile(r'(?P<weak>W/)?"(?P<opaque>[\x21\x23-\x7e\x80-\xff]*)"')
@@ -19,10 +18,7 @@ def etag(version: int) -> str:
 def precondition(if_match: Sequence[str]) -> Precondition:
     """What the request's If-Match fields, if any, say of the present version.
 
-    Comparison is strong, so a weak tag matches nothing.
-
-    Raises:
-        RequestRefusedError: 400, the field is malformed.
+    Comparison is strong, so a weak tag matches nothing; nor does a field that is malformed.
     """
     if not if_match:
         return lambda _: True
@@ -30,7 +26,7 @@ def precondition(if_match: Sequence[str]) -> Precondition:
     if value == "*":
         return lambda _: True
     elements = {element.strip(" \t") for element in _TAG.sub(_PLACE, value).split(",")}
-    if _PLACE not in elements or not elements <= {_PLACE, ""}:
-        raise RequestRefusedError(400, f"If-Match must be *, or entity tags such as {etag(1)}, separated by commas.")
+    if not elements <= {_PLACE, ""}:
+        return lambda _: False
     strong = {match["opaque"] for match in _TAG.finditer(value) if not match["weak"]}
     return lambda version: str(version) in strong

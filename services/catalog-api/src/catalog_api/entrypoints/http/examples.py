@@ -37,6 +37,7 @@ BATCH_OUTPUT: Final[dict[str, Any]] = {
         },
     ]
 }
+PRODUCT_PAGE: Final[dict[str, Any]] = {"items": [PRODUCT], "next_cursor": None}
 OFFERS: Final[dict[str, Any]] = {
     "product_id": PRODUCT["id"],
     "observed_at": "2026-11-22T21:01:00Z",
@@ -50,3 +51,46 @@ OFFERS: Final[dict[str, Any]] = {
         }
     ],
 }
+TREND: Final[dict[str, Any]] = {
+    "product_id": PRODUCT["id"],
+    "offer_id": None,
+    "basis": "best_in_stock",
+    "from": "2026-11-22T20:00:00Z",
+    "to": "2026-11-22T21:00:00Z",
+    "resolution_seconds": None,
+    "prices": [1000, 995],
+    "points": [
+        {"at": "2026-11-22T20:00:00Z", "price": 1000, "lowest": 1000, "highest": 1000},
+        {"at": "2026-11-22T20:30:00Z", "price": 995, "lowest": 995, "highest": 995},
+    ],
+    "start": {"price": 1000, "at": "2026-11-22T20:00:00Z", "carried": True},
+    "end": {"price": 995, "at": "2026-11-22T21:00:00Z"},
+    "change": -5,
+    "change_percent": -0.5,
+    "reason": None,
+    "lowest": {"price": 995, "at": "2026-11-22T20:30:00Z"},
+    "highest": {"price": 1000, "at": "2026-11-22T20:00:00Z"},
+    "average": 997.5,
+}
+HISTORY: Final[dict[str, Any]] = {
+    "items": [
+        {"at": "2026-11-22T20:00:00Z", "offer_id": "42", "price": 1000, "items_in_stock": 5},
+        {"at": "2026-11-22T20:30:00Z", "offer_id": "42", "price": 995, "items_in_stock": 5},
+        {"at": "2026-11-22T20:45:00Z", "offer_id": "42", "price": None, "items_in_stock": None},
+    ],
+    "next_cursor": None,
+}
+ANSWERS: Final = {
+    "create_product": PRODUCT
+    | {"registration": "pending", "best_price": None, "offers_count": 0, "offers_observed_at": None},
+    "create_products": BATCH_OUTPUT,
+    "list_products": PRODUCT_PAGE,
+    "read_product": PRODUCT,
+    "replace_product": PRODUCT,
+    "change_product": PRODUCT,
+    "list_offers": OFFERS,
+    "product_trend": TREND,
+    "offer_trend": TREND | {"offer_id": "42", "basis": None},
+    "product_history": HISTORY,
+}
+"""What each operation answers when all is well, by its id."""

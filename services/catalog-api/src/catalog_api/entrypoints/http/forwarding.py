@@ -14,21 +14,23 @@ from catalog_api.entrypoints.http.schemas import ChangePage, Trend
 from catalog_api.use_cases.catalog import Catalog
 
 _TIME: Final = {"type": "string", "format": "date-time"}
-_FROM: Final = parameter("from", "query", _TIME, "RFC 3339. Not together with `period`.")
-_TO: Final = parameter("to", "query", _TIME, "RFC 3339; not before `from`.")
+_PERIOD: Final = (
+    "^([0-9]{1,9}[mhdw]|P(?=.)([0-9]+Y)?([0-9]+M)?([0-9]+W)?([0-9]+D)?(T(?=.)([0-9]+H)?([0-9]+M)?([0-9]+S)?)?)$"
+)
+_RESOLUTION: Final = "^(raw|auto|[0-9]{1,9}[smhd])$"
 _TREND: Final = [
     parameter(
         "period",
         "query",
-        {"type": "string", "examples": ["24h", "P7D"]},
-        "The time up to now: `<n>m|h|d|w`, or ISO 8601 such as `P7D`.",
+        {"type": "string", "pattern": _PERIOD, "examples": ["24h", "P7D"]},
+        "How far the trend reaches back: `<n>m|h|d|w`, or ISO 8601 such as `P7D`. Not together with `from`.",
     ),
     parameter("from", "query", _TIME, "RFC 3339; 24 h before `to` by default."),
     parameter("to", "query", _TIME, "RFC 3339; now by default."),
     parameter(
         "resolution",
         "query",
-        {"type": "string", "default": "auto", "examples": ["raw", "auto", "5m"]},
+        {"type": "string", "pattern": _RESOLUTION, "default": "auto", "examples": ["raw", "auto", "5m"]},
         "`raw`: a point for each change; `<n>s|m|h|d`: one for each bucket; `auto`: at most 500 points.",
     ),
 ]
@@ -39,8 +41,8 @@ _BASIS: Final = parameter(
     "The lowest price among the offers in stock, or among all.",
 )
 _HISTORY: Final = [
-    _FROM,
-    _TO,
+    parameter("from", "query", _TIME, "RFC 3339."),
+    parameter("to", "query", _TIME, "RFC 3339; after `from`."),
     parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 500}, "JSON only."),
     parameter("cursor", "query", {"type": "string"}, "`next_cursor` of the page before. JSON only."),
 ]

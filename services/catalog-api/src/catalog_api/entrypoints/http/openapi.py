@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from catalog_api.entrypoints.http import problems
+from catalog_api.entrypoints.http import examples, problems
 from catalog_api.entrypoints.http.bodies import JSON
 from catalog_api.entrypoints.http.schemas import BatchInput, Problem, ProductInput, ProductPatch
 
@@ -18,7 +18,7 @@ _RETRY_AFTER: Final = {
     "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}, "required": True}
 }
 _DETAILS: Final = {
-    400: "The body is not JSON, or a header is malformed.",
+    400: "The body is not JSON.",
     401: "A bearer token is required.",
     404: "There is no such product.",
     409: "The first request with this Idempotency-Key is still being handled.",
@@ -81,9 +81,19 @@ def _made(app: FastAPI, *, access_required: bool) -> dict[str, Any]:
     models: list[type[BaseModel]] = [Problem, ProductInput, ProductPatch, BatchInput]
     _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCE)
     schema["components"]["schemas"] = dict(sorted((definitions["$defs"] | schema["components"]["schemas"]).items()))
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            _show_example(operation)
     if access_required:
         _require_access(schema)
     return schema
+
+
+def _show_example(operation: dict[str, Any]) -> None:
+    # Not given to the routes, as FastAPI drops every null of theirs.
+    if (example := examples.ANSWERS.get(operation["operationId"])) is not None:
+        status = min(operation["responses"])
+        operation["responses"][status]["content"][JSON]["example"] = example
 
 
 def _require_access(schema: dict[str, Any]) -> None:

@@ -1,0 +1,111 @@
+"""The OpenAPI document is true: schemathesis, with all its checks, finds nothing that contradicts it."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+import price_history.bootstrap
+from price_history.db.migrate import migrate as migrate_history
+from price_history.settings import ServeSettings as HistorySettings
+
+from .conftest import Api, served, serving, settings
+
+SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+OPTIONS = ["--max-examples", "20", "--seed", "20261122", "--no-color"]
+OPERATIONS = {
+    ("/api/v1/products", "get"): {"200", "422", "503"},
+    ("/api/v1/products", "post"): {"201", "400", "409", "413", "415", "422", "503"},
+    ("/api/v1/products/batch", "post"): {"200", "400", "409", "413", "415", "422", "503"},
+    ("/api/v1/products/{product_id}", "get"): {"200", "404", "422", "503"},
+    ("/api/v1/products/{product_id}", "put"): {"200", "400", "404", "412", "413", "415", "422", "503"},
+    ("/api/v1/products/{product_id}", "patch"): {"200", "400", "404", "412", "413", "415", "422", "503"},
+    ("/api/v1/products/{product_id}", "delete"): {"204", "404", "412", "422", "503"},
+    ("/api/v1/products/{product_id}/offers", "get"): {"200", "404", "422", "503"},
+    ("/api/v1/products/{product_id}/trend", "get"): {"200", "404", "422", "503"},
+    ("/api/v1/products/{product_id}/offers/{offer_id}/trend", "get"): {"200", "404", "422", "503"},
+    ("/api/v1/products/{product_id}/history", "get"): {"200", "404", "422", "503"},
+}
+
+
+async def document(api: Api) -> Any:
+    async with api.session.get(f"{api.url}/openapi.json") as response:
+        assert response.status == 200
+        return await response.json()
+
+
+async def test_every_operation_lists_its_answers(api: Api) -> None:
+    paths = (await document(api))["paths"]
+    found = {(path, method): set(operation["responses"]) for path in paths for method, operation in paths[path].items()}
+    assert found == OPERATIONS
+    for path, method in OPERATIONS:
+        for status, response in paths[path][method]["responses"].items():
+            if status >= "400":
+                assert list(response["content"]) == ["application/problem+json"], (path, method, status)
+
+
+async def test_its_examples_are_valid(api: Api) -> None:
+    schema = await document(api)
+    components = {"components": schema["components"]}
+    checked = 0
+    for path in schema["paths"].values():
+        for operation in path.values():
+            contents = [operation.get("requestBody", {}).get("content", {})]
+            contents += [response.get("content", {}) for response in operation["responses"].values()]
+            for content in contents:
+                for media_type in content.values():
+                    if "example" in media_type:
+                        Draft202012Validator(media_type["schema"] | components).validate(media_type["example"])
+                        checked += 1
+    assert checked > 40
+
+
+async def test_the_document_asks_for_tokens_when_access_is_required(catalog_dsn: str) -> None:
+    async with serving(settings(catalog_dsn, api_auth="required")) as closed:
+        schema = await document(closed)
+    assert schema["security"] == [{"token": []}]
+    for path, method in OPERATIONS:
+        assert "401" in schema["paths"][path][method]["responses"]
+
+
+async def test_docs_are_served(api: Api) -> None:
+    async with api.session.get(f"{api.url}/docs") as response:
+        assert response.status == 200
+
+
+@pytest.fixture
+async def history_url(make_database: Callable[[], str]) -> AsyncIterator[str]:
+    """price-history itself."""
+    dsn = make_database()
+    migrate_history(dsn)
+    app = price_history.bootstrap.http_app(HistorySettings(database_url=dsn, api_auth="off"))
+    async with served(app) as url:
+        yield url
+
+
+@pytest.mark.timeout(300)
+async def test_schemathesis_finds_nothing(catalog_dsn: str, history_url: str, tmp_path: Path) -> None:
+    # What a schema can't say of a request that it allows: this cursor was never given, this key was used with another
+    # body, this is not the product's version, this period ends before it begins.
+    (tmp_path / "schemathesis.toml").write_text(
+        """
+        [checks.positive_data_acceptance]
+        expected-statuses = ["2xx", "404", "409", "412", "422"]
+        """
+    )
+    async with serving(settings(catalog_dsn, price_history_url=history_url)) as api:
+        found = await asyncio.to_thread(
+            subprocess.run,
+            [SCHEMATHESIS, "run", f"{api.url}/openapi.json", "--checks", "all", *OPTIONS],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=280,
+        )
+    assert found.returncode == 0, found.stdout
