@@ -94,6 +94,7 @@ def test_readiness_names_the_failing_checks_and_tells_no_secrets(monkeypatch: py
 
 def test_a_healthy_process_is_alive_ready_and_measured() -> None:
     with client(Readiness({"database": passes})) as http:
+        assert "/readyz" in http.get("/").json()["health"]
         assert http.get("/healthz").json() == {"status": "alive"}
         assert http.get("/readyz").json() == {"status": "ready"}
         assert "aggregator_worker_loop_failures_total" in http.get("/metrics").text

@@ -45,7 +45,13 @@ class NotReadyError(Exception):
 
 
 def health_routes(readiness: Readiness) -> list[Route]:
-    """`/healthz` (the process lives), `/readyz` (its dependencies answer, else 503) and `/metrics` (Prometheus)."""
+    """`/healthz` (the process lives), `/readyz` (its dependencies answer, else 503) and `/metrics` (Prometheus).
+
+    `/` lists them, for a person who has only the process's address.
+    """
+
+    async def index(_: Request) -> Response:
+        return JSONResponse({"health": ["/healthz", "/readyz", "/metrics"]})
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "alive"})
@@ -66,4 +72,4 @@ def health_routes(readiness: Readiness) -> list[Route]:
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+    return [Route("/", index), Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
