@@ -128,6 +128,15 @@ def test_no_service_has_the_rights_of_an_administrator(run: Run) -> None:
     assert accounts == {"catalog": False, "price_history": False}
 
 
+def test_the_private_broker_writes_nothing_into_the_machines_own_folders(run: Run) -> None:
+    assert (run.folder / "rabbitmq/feature_flags").exists()
+    assert (run.folder / "rabbitmq/home/.erlang.cookie").exists()
+    opened = {path.resolve() for path in Path(f"/proc/{run.pid('rabbitmq')}/fd").iterdir()}
+    written = {path for path in opened if path.is_file()}
+    assert written
+    assert all(path.is_relative_to(run.folder) for path in written)
+
+
 def test_a_newcomer_sees_a_sample_catalog_and_how_to_look_at_it(run: Run) -> None:
     catalog = f"{run.described()['catalog_url']}/api/v1/products"
 
