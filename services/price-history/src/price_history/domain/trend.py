@@ -8,20 +8,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from operator import itemgetter
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from price_history.domain.errors import InvalidParameterError
+from price_history.domain.instants import SECOND
 from price_history.domain.resolution import MAX_POINTS, Buckets
 from price_history.domain.window import Window
 
+Hold: TypeAlias = tuple[int | None, int, int]
+"""`(price, begins, ends)`: in effect from `begins` up to, and not including, `ends`."""
+
+_price: Final = itemgetter(0)
+
 Reason = Literal["no_price_in_period", "zero_start_price"]
-
-
-class Change(NamedTuple):
-    """From `at` on, the price is `price`."""
-
-    at: int
-    price: int | None
 
 
 class Point(NamedTuple):
@@ -109,21 +109,21 @@ class TrendBuilder:
             InvalidParameterError: more points than are given at once.
         """
         price, since, start = self._price, self._since, self._window.start
-        try:
-            for at, new_price in changes:
-                if new_price == price:
-                    continue
-                if at > start:
-                    if at > since:
-                        self._hold(price, since, at)
-                    since = at
-                price = new_price
-        finally:
-            self._price, self._since = price, since
+        holds: list[Hold] = []
+        for at, new_price in changes:
+            if new_price == price:
+                continue
+            if at > start:
+                if at > since:
+                    holds.append((price, since, at))
+                since = at
+            price = new_price
+        self._price, self._since = price, since
+        self._take(holds)
 
     def finish(self) -> Trend:
         """The trend, with the last price in effect up to and including the window's end."""
-        self._hold(self._price, self._since, self._window.end + 1)
+        self._take([(self._price, self._since, self._window.end + 1)])
         summary = self._summary
         return Trend(
             window=self._window,
@@ -136,10 +136,9 @@ class TrendBuilder:
             average=summary.average(),
         )
 
-    def _hold(self, price: int | None, begins: int, ends: int) -> None:
-        self._points.hold(price, begins, ends)
-        if price is not None:
-            self._summary.hold(price, begins, ends)
+    def _take(self, holds: list[Hold]) -> None:
+        self._points.take(holds)
+        self._summary.take(holds)
 
 
 class _RawPoints:
@@ -149,14 +148,16 @@ class _RawPoints:
         self._start = window.start
         self._points: list[Point] = []
 
-    def hold(self, price: int | None, begins: int, _ends: int) -> None:
-        if price is None and begins == self._start:
-            return
-        if len(self._points) == MAX_POINTS:
+    def take(self, holds: list[Hold]) -> None:
+        self._points += [
+            Point(begins, price, price, price)
+            for price, begins, _ in holds
+            if price is not None or begins > self._start
+        ]
+        if len(self._points) > MAX_POINTS:
             raise InvalidParameterError(
                 "resolution", f"raw gives more than {MAX_POINTS} points in this period: ask for a shorter one, or auto"
             )
-        self._points.append(Point(begins, price, price, price))
 
     def collect(self) -> list[Point]:
         return self._points
@@ -167,20 +168,22 @@ class _BucketPoints:
 
     def __init__(self, cut: Buckets) -> None:
         self._first = cut.first
-        self._length = cut.seconds * 1_000_000
-        self._last = cut.count - 1
+        self._length = cut.seconds * SECOND
         self._prices: list[int | None] = [None] * cut.count
         self._lowest: list[int | None] = [None] * cut.count
         self._highest: list[int | None] = [None] * cut.count
 
-    def hold(self, price: int | None, begins: int, ends: int) -> None:
-        # The window's end may lie on a boundary; it belongs to the last bucket all the same.
-        first = min((begins - self._first) // self._length, self._last)
-        last = min((ends - 1 - self._first) // self._length, self._last)
-        lowest, highest = self._lowest, self._highest
-        for bucket in range(first, last + 1):
-            self._prices[bucket] = price
-            if price is not None:
+    def take(self, holds: list[Hold]) -> None:
+        origin, length, prices, lowest, highest = self._first, self._length, self._prices, self._lowest, self._highest
+        end = len(prices) - 1
+        for price, begins, ends in holds:
+            # The window's end may lie on a boundary; it belongs to the last bucket all the same.
+            first = min((begins - origin) // length, end)
+            last = min((ends - 1 - origin) // length, end)
+            for bucket in range(first, last + 1):
+                prices[bucket] = price
+                if price is None:
+                    continue
                 low, high = lowest[bucket], highest[bucket]
                 if low is None or price < low:
                     lowest[bucket] = price
@@ -204,17 +207,26 @@ class _Summary:
         self._priced_time = 0
         self._weighted = 0
 
-    def hold(self, price: int, begins: int, ends: int) -> None:
-        ends = min(ends, self._window_end)
+    def take(self, holds: list[Hold]) -> None:
+        priced = [(price, begins, ends) for price, begins, ends in holds if price is not None]
+        if not priced:
+            return
+        price, begins, _ = priced[0]
         if self.start is None:
-            self.start = PriceAt(price, begins)
+            self.start = self.lowest = self.highest = PriceAt(price, begins)
+        price, _, ends = priced[-1]
+        self.end = PriceAt(price, min(ends, self._window_end))
+        # The first of equals, as holds come in their order.
+        price, begins, _ = min(priced, key=_price)
         if self.lowest is None or price < self.lowest.price:
             self.lowest = PriceAt(price, begins)
+        price, begins, _ = max(priced, key=_price)
         if self.highest is None or price > self.highest.price:
             self.highest = PriceAt(price, begins)
-        self.end = PriceAt(price, ends)
-        self._priced_time += ends - begins
-        self._weighted += price * (ends - begins)
+        # The window's end is an instant of it, and no time.
+        past_end = max(0, priced[-1][2] - self._window_end)
+        self._priced_time += sum(ends - begins for _, begins, ends in priced) - past_end
+        self._weighted += sum(price * (ends - begins) for price, begins, ends in priced) - priced[-1][0] * past_end
 
     def average(self) -> Decimal | None:
         return two_decimals(self._weighted, self._priced_time) if self._priced_time else None

@@ -1,23 +1,14 @@
 """Computes trends from the recorded changes, page by page."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 from price_history.db.engine import Database
-from price_history.db.reading import (
-    Basis,
-    PricePage,
-    best_price_page,
-    find_offer,
-    find_product,
-    offer_price_page,
-)
+from price_history.db.reading import Basis, Prices, best_prices, find_offer, find_product, offer_prices
 from price_history.domain.errors import UnknownOfferError
 from price_history.domain.resolution import Buckets
 from price_history.domain.trend import Trend, TrendBuilder
 from price_history.domain.window import Window
-
-NextPage = Callable[[int | None], Awaitable[PricePage]]
 
 
 class ReadTrend:
@@ -38,9 +29,7 @@ class ReadTrend:
         """
         async with self._database.reading() as connection:
             product_no = await find_product(connection, product_id)
-            return await _build(
-                window, cut, lambda after: best_price_page(connection, product_no, basis, window, after)
-            )
+            return await _build(window, cut, best_prices(connection, product_no, basis, window))
 
     async def of_offer(self, product_id: UUID, offer_id: str, window: Window, cut: Buckets | None) -> Trend:
         """The trend of one offer's price, whatever its stock.
@@ -53,9 +42,7 @@ class ReadTrend:
             offer_nos = await find_offer(connection, product_no, offer_id)
             if not offer_nos:
                 raise UnknownOfferError
-            return await _build(
-                window, cut, lambda after: offer_price_page(connection, product_no, offer_nos, window, after)
-            )
+            return await _build(window, cut, offer_prices(connection, product_no, offer_nos, window))
 
 
 def trend_without_prices(window: Window, cut: Buckets | None) -> Trend:
@@ -63,11 +50,8 @@ def trend_without_prices(window: Window, cut: Buckets | None) -> Trend:
     return TrendBuilder(window, cut).finish()
 
 
-async def _build(window: Window, cut: Buckets | None, next_page: NextPage) -> Trend:
+async def _build(window: Window, cut: Buckets | None, pages: AsyncIterator[Prices]) -> Trend:
     builder = TrendBuilder(window, cut)
-    page = await next_page(None)
-    builder.add(page.prices)
-    while page.next_after is not None:
-        page = await next_page(page.next_after)
-        builder.add(page.prices)
+    async for page in pages:
+        builder.add(page)
     return builder.finish()
