@@ -2,11 +2,12 @@
 
 import asyncio
 import io
+import re
 from collections.abc import AsyncIterator
 
 import pytest
 
-from .conftest import Api
+from .conftest import Api, eventually
 
 JSON = {"Content-Type": "application/json"}
 
@@ -79,3 +80,27 @@ async def test_a_megabyte_of_name_is_413_and_the_api_lives_on(api: Api) -> None:
         413
     )
     assert (await api.create())["version"] == 1
+
+
+async def test_a_body_that_breaks_off_is_no_fault_of_ours(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    before = await broken_off(api)
+    host, _, port = api.url.removeprefix("http://").partition(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"POST /api/v1/products HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+    writer.write(b'Content-Length: 100\r\n\r\n{"name"')
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+
+    async def seen() -> bool:
+        return await broken_off(api) > before
+
+    await eventually(seen)
+    assert "ASGI" not in caplog.text
+
+
+async def broken_off(api: Api) -> float:
+    labels = 'method="POST",route="/api/v1/products",status="400"'
+    async with api.session.get(f"{api.url}/metrics") as response:
+        found = re.search(f"request_seconds_count{{{labels}}} (.*)", await response.text())
+    return float(found[1]) if found else 0

@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 import aiohttp
 import msgspec
-import structlog
 from yarl import URL
 
 from catalog_api.domain.errors import PriceHistoryUnavailableError
@@ -20,8 +19,6 @@ PASSED_ON: Final = frozenset({200, 404, 422})
 """Statuses that speak of the request; any other speaks of price-history, and is nothing to the client."""
 
 _URL_CHARACTERS: Final = "%/:?@!$&'()*+,;=~[]"
-
-_log = structlog.get_logger()
 
 
 class HistoryAnswer(msgspec.Struct, frozen=True):
@@ -81,16 +78,14 @@ class PriceHistory:
             )
             return await _answer_of(response)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            _log.warning("price_history_unavailable", error=type(error).__name__)
-            raise PriceHistoryUnavailableError from error
+            raise PriceHistoryUnavailableError(type(error).__name__) from error
 
 
 async def _answer_of(response: aiohttp.ClientResponse) -> HistoryAnswer:
     content_type = response.headers.get("Content-Type", "application/octet-stream")
     if response.status not in PASSED_ON:
         response.release()
-        _log.warning("price_history_unavailable", status=response.status)
-        raise PriceHistoryUnavailableError
+        raise PriceHistoryUnavailableError(f"status {response.status}")
     if response.content_type == "text/csv":
         return HistoryAnswer(response.status, content_type, _chunks(response))
     try:

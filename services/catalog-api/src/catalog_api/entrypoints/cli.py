@@ -12,6 +12,7 @@ from catalog_api.db.migration import migrate as migrate_database
 from catalog_api.entrypoints import worker
 from catalog_api.entrypoints.importing import import_file
 from catalog_api.settings import DatabaseSettings, ServeSettings, WorkSettings
+from event_bus import parked_commands
 from lifecycle import configure_logging, load_settings, run, serve_http
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -22,6 +23,9 @@ _log = structlog.get_logger()
 @app.callback()
 def main() -> None:
     """The product catalog: its HTTP API, its worker, its database."""
+
+
+app.add_typer(parked_commands("catalog-api"), name="parked")
 
 
 @app.command()

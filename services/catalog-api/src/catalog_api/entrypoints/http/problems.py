@@ -9,6 +9,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
@@ -128,9 +129,10 @@ def _unexpected(request: Request, error: Exception) -> Response:
 
 
 def _unavailable(what: str) -> Callable[[Request, Any], Response]:
-    def answer(_: Request, __: Any) -> Response:
+    def answer(_: Request, error: Any) -> Response:
+        _log.warning("dependency_unavailable", dependency=what, reason=str(error))
         return problem_response(
-            503, f"{what} does not answer; try again.", headers={"Retry-After": str(RETRY_AFTER_SECONDS)}
+            503, f"{what.capitalize()} does not answer; try again.", headers={"Retry-After": str(RETRY_AFTER_SECONDS)}
         )
 
     return answer
@@ -144,6 +146,7 @@ _ANSWERS: Final[Mapping[type[Exception], Callable[[Request, Any], Response]]] = 
     RequestRefusedError: _refused,
     RequestValidationError: _invalid,
     HTTPException: _http,
+    ClientDisconnect: _fixed(400, "The body broke off."),
     ProductNotFoundError: lambda _, error: problem_response(404, f"There is no product {error.product_id}."),
     VersionMismatchError: lambda _, error: problem_response(
         412, f"The product is at version {error.version}, which If-Match does not name.", headers=None
@@ -155,7 +158,7 @@ _ANSWERS: Final[Mapping[type[Exception], Callable[[Request, Any], Response]]] = 
     IdempotencyKeyInFlightError: lambda _, __: problem_response(
         409, "The first request with this Idempotency-Key is still being handled.", headers={"Retry-After": "1"}
     ),
-    DatabaseUnavailableError: _unavailable("The database"),
+    DatabaseUnavailableError: _unavailable("the database"),
     PriceHistoryUnavailableError: _unavailable("price-history"),
     CatalogError: _unexpected,
     Exception: _unexpected,
