@@ -1,6 +1,17 @@
 """Publishes and consumes the contract's events over RabbitMQ so that none is lost."""
 
 from event_bus.consumer import EventConsumer, Unprocessable
+from event_bus.parked import ParkedMessage, ParkedMessages
+from event_bus.parked_commands import parked_commands
 from event_bus.publisher import EventPublisher, OutgoingEvent, PublishError
 
-__all__ = ["EventConsumer", "EventPublisher", "OutgoingEvent", "PublishError", "Unprocessable"]
+__all__ = [
+    "EventConsumer",
+    "EventPublisher",
+    "OutgoingEvent",
+    "ParkedMessage",
+    "ParkedMessages",
+    "PublishError",
+    "Unprocessable",
+    "parked_commands",
+]

@@ -19,7 +19,7 @@ from typing import Any, Final
 import structlog
 from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitMessage, RabbitQueue
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 from aggregator_contracts import InvalidEventError, parse_event
 from aggregator_contracts.topology import Subscription
@@ -40,6 +40,7 @@ QUEUE_HEADER: Final = "x-parked-from"
 
 _log = structlog.get_logger()
 outcomes = Counter("aggregator_messages_total", "Messages by what became of them", ["queue", "outcome"])
+parked = Gauge("aggregator_parked_messages", "Messages that wait for a person to look at them", ["queue"])
 
 Handler = Callable[[Any], Awaitable[None]]
 
@@ -130,10 +131,12 @@ class EventConsumer:
         channel = await connection.channel()
         while True:
             await asyncio.sleep(WATCH_SECONDS)
-            for route in self._routes:
-                declared = await channel.declare_queue(route.subscription.queue, passive=True)
-                if not declared.declaration_result.consumer_count:
-                    raise ConnectionError(f"nobody consumes {route.subscription.queue}")
+            for subscription in (route.subscription for route in self._routes):
+                queue = await channel.declare_queue(subscription.queue, passive=True)
+                if not queue.declaration_result.consumer_count:
+                    raise ConnectionError(f"nobody consumes {subscription.queue}")
+                parked_queue = await channel.declare_queue(subscription.parked_queue, passive=True)
+                parked.labels(subscription.parked_queue).set(parked_queue.declaration_result.message_count or 0)
 
 
 class _Deliveries:

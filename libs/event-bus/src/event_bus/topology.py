@@ -15,6 +15,8 @@ RETRY_DELAY_MILLISECONDS: Final = 30_000
 DELIVERY_LIMIT: Final = 200
 """Deliveries that may end with the consumer's death before the broker itself parks a message: high enough that a
 message is not blamed for a consumer that is killed again and again."""
+LOOKS_LIMIT: Final = 1_000_000
+"""Looking at a parked message delivers it and puts it back; RabbitMQ 4 would drop it after twenty looks."""
 
 events_exchange: Final = RabbitExchange(EXCHANGE, type=ExchangeType.TOPIC, durable=True, robust=False)
 
@@ -49,7 +51,7 @@ def retry_queue(subscription: Subscription) -> RabbitQueue:
 
 def parked_queue(service: str) -> RabbitQueue:
     """Where a service's poison stays until someone looks at it."""
-    return _quorum_queue(f"{service}.parked", {})
+    return _quorum_queue(f"{service}.parked", {"x-delivery-limit": LOOKS_LIMIT})
 
 
 def _dead_letters_to(queue: str) -> QuorumQueueArgs:

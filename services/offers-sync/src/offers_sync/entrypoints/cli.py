@@ -6,6 +6,7 @@ from typing import Annotated, Any, NoReturn
 import psycopg2
 import typer
 
+from event_bus import parked_commands
 from lifecycle import configure_logging, load_settings, run
 from offers_sync import bootstrap
 from offers_sync.db.access_tokens import SomeoneElseAsksError, read_token
@@ -19,6 +20,8 @@ from offers_sync.use_cases.access_tokens import NoTokenError, account_of, store_
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 token_app = typer.Typer(no_args_is_help=True, help="The access token for the Offers microservice.")
 app.add_typer(token_app, name="token")
+
+app.add_typer(parked_commands("offers-sync"), name="parked")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import typer
 
+from event_bus import parked_commands
 from lifecycle import configure_logging, load_settings, run, serve_http
 from price_history.bootstrap import first_partitions, http_app
 from price_history.bootstrap import work as work_until_stopped
@@ -9,6 +10,8 @@ from price_history.db.migrate import migrate as migrate_database
 from price_history.settings import MigrateSettings, ServeSettings, WorkSettings
 
 app = typer.Typer(help="Keeps the history of every price and computes trends.", no_args_is_help=True)
+
+app.add_typer(parked_commands("price-history"), name="parked")
 
 
 @app.command()
