@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import aio_pika
+import aiohttp
 import pytest
 from typer.testing import CliRunner, Result
 
 from aggregator_contracts.topology import SYNC_PRODUCTS
+from devstack.broker_management import BrokerManagement
 from event_bus import EventPublisher, ParkedMessages, parked_commands
 
 REASON = {"x-parked-reason": "data.version: too small", "x-parked-from": SYNC_PRODUCTS.queue}
@@ -69,12 +71,25 @@ async def test_drop_removes_the_chosen_only(channel: aio_pika.abc.AbstractChanne
     assert await bodies_in(channel, SYNC_PRODUCTS.queue) == []
 
 
+@pytest.mark.usefixtures("channel")
 async def test_a_message_without_an_id_can_be_chosen_too(
-    channel: aio_pika.abc.AbstractChannel, messages: ParkedMessages
+    rabbitmq_url: str, rabbitmq_management: BrokerManagement, messages: ParkedMessages
 ) -> None:
-    anonymous = aio_pika.Message(b"poison")
-    anonymous.message_id = None
-    await channel.default_exchange.publish(anonymous, SYNC_PRODUCTS.parked_queue)
+    # Over the management API, because every AMQP client at hand makes up an id.
+    authorization = aiohttp.encode_basic_auth(rabbitmq_management.user, rabbitmq_management.password)
+    vhost = rabbitmq_url.rpartition("/")[2]
+    url = f"{rabbitmq_management.url}/api/exchanges/{vhost}/amq.default/publish"
+    message = {
+        "properties": {},
+        "routing_key": SYNC_PRODUCTS.parked_queue,
+        "payload": "poison",
+        "payload_encoding": "string",
+    }
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": authorization}) as session,
+        session.post(url, json=message) as answer,
+    ):
+        assert await answer.json() == {"routed": True}
     [parked] = await messages.read()
     assert re.fullmatch(r"sha256:[0-9a-f]{16}", parked.key)
     assert await messages.drop(lambda other: other.key == parked.key) == 1
