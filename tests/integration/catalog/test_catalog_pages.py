@@ -7,6 +7,8 @@ from uuid import UUID
 
 import pytest
 
+from catalog_api.db import product_reads
+
 from .conftest import Api
 
 SORTS = ["created_at", "-created_at", "name", "-name", "best_price", "-best_price"]
@@ -170,8 +172,12 @@ async def test_search_finds_products_with_every_word(tools: Api, q: str, found: 
     assert len(await tools.walk(q=q, limit=1)) == found
 
 
+@pytest.mark.parametrize("rare", [0, 10_000])
 @pytest.mark.parametrize("sort", SORTS)
-async def test_a_search_walks_in_order_too(api: Api, sql: Any, sort: str) -> None:
+async def test_a_search_walks_in_order_too(
+    api: Api, sql: Any, sort: str, rare: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(product_reads, "RARE", rare)
     await fill(api, sql)
     everything = [p for p in await api.walk() if p["name"].startswith("1") or p["description"].startswith("1")]
     assert len(everything) > 5

@@ -57,6 +57,7 @@ class Database:
                 "application_name": application_name,
                 "timezone": "UTC",
                 "jit": "off",  # compiling costs more than any statement here takes
+                "max_parallel_workers_per_gather": "0",  # and so does starting workers
                 "statement_timeout": f"{statement_timeout * 1000:.0f}",
                 "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS * 1000}",
             },
