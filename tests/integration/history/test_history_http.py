@@ -4,9 +4,11 @@ import asyncio
 import csv
 import io
 import json
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -37,6 +39,20 @@ async def client_of(**settings: Any) -> AsyncIterator[httpx2.AsyncClient]:
         httpx2.AsyncClient(transport=transport, base_url="http://history") as client,
     ):
         yield client
+
+
+@asynccontextmanager
+async def served(dsn: str) -> AsyncIterator[str]:
+    """The URL of the application on a socket of its own."""
+    server = http_server(http_app(ServeSettings(database_url=dsn, api_auth="off")), "127.0.0.1", 0)
+    serving = asyncio.create_task(server.serve())
+    try:
+        while not server.started:  # noqa: ASYNC110 - uvicorn offers nothing to wait for
+            await asyncio.sleep(0.01)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await serving
 
 
 @pytest.fixture
@@ -261,27 +277,18 @@ class TestHistory:
                 FROM products, generate_series(1, 300000) AS n
                 """)
             )
-        app = http_app(ServeSettings(database_url=history_dsn, api_auth="off"))
-        server = http_server(app, "127.0.0.1", 0)
-        serving = asyncio.create_task(server.serve())
-        try:
-            while not server.started:  # noqa: ASYNC110 - uvicorn offers nothing to wait for
-                await asyncio.sleep(0.01)
-            port = server.servers[0].sockets[0].getsockname()[1]
-            async with (
-                httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
-                client.stream("GET", path(product, "history"), headers={"Accept": "text/csv"}) as answer,
-            ):
-                assert answer.status_code == 200
-                chunks = answer.aiter_bytes()
-                await anext(chunks)
-                await DeleteProduct(database)(product, NOON)
-                with pytest.raises(httpx2.RemoteProtocolError):
-                    async for _ in chunks:
-                        pass
-        finally:
-            server.should_exit = True
-            await serving
+        async with (
+            served(history_dsn) as url,
+            httpx2.AsyncClient(base_url=url) as client,
+            client.stream("GET", path(product, "history"), headers={"Accept": "text/csv"}) as answer,
+        ):
+            assert answer.status_code == 200
+            chunks = answer.aiter_bytes()
+            await anext(chunks)
+            await DeleteProduct(database)(product, NOON)
+            with pytest.raises(httpx2.RemoteProtocolError):
+                async for _ in chunks:
+                    pass
 
 
 class TestUnknown:
@@ -476,3 +483,30 @@ async def test_it_documents_and_measures_itself(client: httpx2.AsyncClient) -> N
     await client.get(path(uuid4(), "trend"))
     metrics = (await client.get("/metrics")).text
     assert 'route="/api/v1/products/{product_id}/trend",status="404"' in metrics
+
+
+@pytest.mark.timeout(300)
+async def test_schemathesis_finds_nothing(history_dsn: str, database: Database, tmp_path: Path) -> None:
+    product = uuid4()
+    await observe(database, product, [("a", 1, 1)], [("a", 2, 1)])
+    # What a schema can't say of a request that it allows: this product is unknown, this period ends before it begins.
+    (tmp_path / "schemathesis.toml").write_text(
+        f"""
+        [checks.positive_data_acceptance]
+        expected-statuses = ["2xx", "404", "422"]
+        [parameters]
+        "path.product_id" = ["{product}", "{uuid4()}"]
+        "path.offer_id" = ["a", "b/c"]
+        """
+    )
+    async with served(history_dsn) as url:
+        process = await asyncio.create_subprocess_exec(
+            Path(sys.executable).with_name("schemathesis"),
+            "run",
+            f"{url}/openapi.json",
+            *("--checks", "all", "--max-examples", "50", "--seed", "20261122", "--no-color"),
+            cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        found, _ = await process.communicate()
+    assert process.returncode == 0, found.decode()
