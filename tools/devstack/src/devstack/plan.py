@@ -14,6 +14,14 @@ from devstack.settings import DEMO_POLL_SECONDS, SettingError, StackSettings
 #: Console script of each service, with the name of its database.
 SERVICES: Final = {"catalog-api": "catalog", "offers-sync": "offers_sync", "price-history": "price_history"}
 
+#: Makes of a URL the one that our processes are told, such as one of a proxy.
+Reach = Callable[[str], str]
+
+
+def directly(url: str) -> str:
+    """With nothing in between."""
+    return url
+
 
 @dataclass(frozen=True)
 class Ports:
@@ -37,13 +45,17 @@ class Ports:
 
 @dataclass(frozen=True)
 class Plan:
-    """Our processes, made from what they depend on: their databases' DSNs by name, and the broker's URL."""
+    """Our processes, made from what they depend on: their databases' DSNs by name, and the broker's URL.
+
+    `reach` makes of the URL of the Offers MS the one that they are told.
+    """
 
     settings: StackSettings
     ports: Ports
     dsns: Mapping[str, str]
     rabbitmq_url: str
     log: Callable[[str], Path]
+    reach: Reach = directly
 
     @property
     def catalog_url(self) -> str:
@@ -74,7 +86,7 @@ class Plan:
             "DATABASE_URL": self.dsns[SERVICES[script]],
             "RABBITMQ_URL": self.rabbitmq_url,
             "PRICE_HISTORY_URL": self.price_history_url,
-            "OFFERS_BASE_URL": self.offers_base_url,
+            "OFFERS_BASE_URL": self.reach(self.offers_base_url),
         }
         return {**defaults, **self.settings.environment, **decided}
 

@@ -10,7 +10,7 @@ from devstack.conditions import wait_until
 from devstack.databases import ADMINISTRATOR, DATABASES, prepare_databases
 from devstack.folder import StackFolder
 from devstack.part import Part, stop_together
-from devstack.plan import Plan, Ports
+from devstack.plan import Plan, Ports, Reach, directly
 from devstack.ports import free_port
 from devstack.postgresql import PostgresServer
 from devstack.private_broker import Broker, private_broker
@@ -30,11 +30,18 @@ def say_nothing(_: str) -> None:
 class Stack:
     """One stack. `start` returns when every process is ready; as a context manager it is running inside.
 
-    `say` hears what is being done. `interrupted` is called in every wait, to raise what should end it.
+    `say` hears what is being done. `interrupted` is called in every wait, to raise what should end it. `reach` makes
+    of the URL of a database, of the broker or of the Offers MS the one that our processes are told, which may lead
+    through a proxy.
     """
 
     def __init__(
-        self, settings: StackSettings, *, say: Say = say_nothing, interrupted: Callable[[], None] | None = None
+        self,
+        settings: StackSettings,
+        *,
+        say: Say = say_nothing,
+        interrupted: Callable[[], None] | None = None,
+        reach: Reach = directly,
     ) -> None:
         self.settings = settings
         self.folder = StackFolder(settings.folder)
@@ -42,6 +49,7 @@ class Stack:
         self.plan: Plan | None = None
         self._say = say
         self._interrupted = interrupted
+        self._reach = reach
         self._postgres: PostgresServer | None = None
         self._broker: Broker | None = None
         self._passwords: dict[str, str] = {}
@@ -127,9 +135,10 @@ class Stack:
         plan = self.plan = Plan(
             self.settings,
             ports,
-            dsns={name: postgres.dsn(name, name, self._passwords[name]) for name in DATABASES},
-            rabbitmq_url=broker.url(user=SERVICE_ACCOUNT, password=self._passwords[SERVICE_ACCOUNT]),
+            dsns={name: self._reach(postgres.dsn(name, name, self._passwords[name])) for name in DATABASES},
+            rabbitmq_url=self._reach(broker.url(user=SERVICE_ACCOUNT, password=self._passwords[SERVICE_ACCOUNT])),
             log=self.folder.log,
+            reach=self._reach,
         )
         self._wait_for(postgres, f"PostgreSQL is ready on port {postgres.port}")
         prepare_databases(postgres, self._passwords)
