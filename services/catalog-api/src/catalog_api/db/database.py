@@ -25,8 +25,9 @@ IDLE_IN_TRANSACTION_SECONDS: Final = 30
 _UNAVAILABLE_CLASSES: Final = frozenset({"08", "28", "3D", "40", "53", "57", "58"})
 """Of SQLSTATE: connection, authorization, no such database, rollback (deadlock), resources (disk, memory, connections),
 intervention (shutdown, statement timeout), system error. https://www.postgresql.org/docs/15/errcodes-appendix.html"""
-_UNAVAILABLE_STATES: Final = frozenset({"25006", "42P01", "55P03"})
-"""Read only (a failover in progress), a table that no migration made yet, a lock timeout."""
+_UNAVAILABLE_STATES: Final = frozenset({"0A000", "25006", "42P01", "55P03"})
+"""A plan from before a migration, read only (a failover in progress), a table that no migration made yet, a lock
+timeout."""
 
 
 class Database:

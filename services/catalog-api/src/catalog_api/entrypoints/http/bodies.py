@@ -21,9 +21,9 @@ async def read_json(request: Request, media_types: Collection[str] = (JSON,)) ->
     Raises:
         RequestRefusedError: 415 for another content type or charset, 400 for what is not JSON in UTF-8.
     """
-    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
-    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
-    if media_type.strip().lower() not in media_types or charset not in {"", "utf-8", "utf8"}:
+    media_type, *parameters = (part.strip().lower() for part in request.headers.get("content-type", "").split(";"))
+    charsets = {part.removeprefix("charset=").strip('"') for part in parameters if part.startswith("charset=")}
+    if media_type not in media_types or not charsets <= {"utf-8", "utf8"}:
         raise RequestRefusedError(415, f"The body must be {' or '.join(media_types)} in UTF-8.")
     return decode_json(await request.body())
 

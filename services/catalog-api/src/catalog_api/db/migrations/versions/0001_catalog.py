@@ -29,6 +29,7 @@ def upgrade() -> None:
         _time("registration_changed_at", nullable=True),
         sa.Column("search", pg.TSVECTOR, nullable=False),
         sa.CheckConstraint("registration IN ('pending', 'registered', 'failed')", name="products_registration"),
+        postgresql_with={"fillfactor": "85"},
     )
     op.create_index("products_by_creation", "products", ["created_at", "id"])
     op.create_index("products_by_name", "products", ["name", "id"])
