@@ -55,10 +55,15 @@ _EVER: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class ObservedChanges(NamedTuple):
-    """The recorded changes of one observation."""
+    """The recorded changes of one observation, unpacked when they are wanted: a page may need only the first."""
 
     at: datetime
-    changes: list[OfferChange]
+    packed: bytes
+
+    @property
+    def changes(self) -> list[OfferChange]:
+        """In their order."""
+        return unpack_changes(self.packed)
 
 
 Prices: TypeAlias = list[tuple[int, int | None]]
@@ -154,4 +159,4 @@ async def changes_page(
 ) -> list[ObservedChanges]:
     """The recorded changes from `since` to `until`, both included, oldest first; at most `rows` observations."""
     found = await connection.execute(_CHANGES, {"product_no": product_no, "since": since, "until": until, "rows": rows})
-    return [ObservedChanges(at, unpack_changes(changes)) for at, changes in found]
+    return [ObservedChanges(at, packed) for at, packed in found]

@@ -11,7 +11,10 @@ from price_history.db.engine import Database
 from price_history.db.reading import ObservedChanges, changes_page, find_product, offer_ids
 from price_history.domain.offers import OfferChange
 
-STREAM_ROWS: Final = 1_000
+ROWS_AT_ONCE: Final = 500
+"""Rows read at once; ten thousand offers that all change make a row of 75 kB."""
+STREAMED_AT_ONCE: Final = 2_000
+"""Changes in one batch of a stream."""
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -58,51 +61,43 @@ class ReadHistory:
             UnknownProductError: see there.
             DatabaseUnavailableError: the database does not answer.
         """
+        # One row more than can be needed tells whether there is a next page.
+        rows = min(limit + 1, ROWS_AT_ONCE)
+        items: list[HistoryItem] = []
         async with self._database.reading() as connection:
             product_no = await find_product(connection, product_id)
-            items: list[HistoryItem] = []
-            # One observation more than can be needed tells whether there is a next page.
-            rows = limit + 1
-            position = begin
             while True:
-                observed = await changes_page(connection, product_no, position.at, until, rows)
-                found, following = _cut(observed, position, limit - len(items))
+                observed = await changes_page(connection, product_no, begin.at, until, rows)
+                found, following = _cut(observed, begin, limit - len(items))
                 items += await _with_ids(connection, product_no, found)
                 if following is not None or len(observed) < rows:
                     return HistoryPage(items, following)
-                position = _after(observed[-1])
+                begin = Position(observed[-1].at + _MICROSECOND, 0)
 
     async def stream(self, product_id: UUID, since: datetime, until: datetime) -> AsyncIterator[list[HistoryItem]]:
-        """Everything from `since` to `until`, both included, in batches.
+        """Everything from `since` to `until`, both included, in batches; at least one, which may be empty.
 
         Raises:
             UnknownProductError, DatabaseUnavailableError: as above, before the first batch or between two.
         """
-        position = Position(since, 0)
-        while True:
-            async with self._database.reading() as connection:
-                product_no = await find_product(connection, product_id)
-                observed = await changes_page(connection, product_no, position.at, until, STREAM_ROWS)
-                found, _ = _cut(observed, position, None)
-                batch = await _with_ids(connection, product_no, found)
-            yield batch
-            if len(observed) < STREAM_ROWS:
-                return
-            position = _after(observed[-1])
+        begin: Position | None = Position(since, 0)
+        while begin is not None:
+            items, begin = await self.page(product_id, begin, until, STREAMED_AT_ONCE)
+            yield items
 
 
 def _cut(
-    observed: list[ObservedChanges], begin: Position, limit: int | None
+    observed: list[ObservedChanges], begin: Position, limit: int
 ) -> tuple[list[tuple[datetime, OfferChange]], Position | None]:
     """The first `limit` changes from `begin` on, and the position of the one after them, if there is one."""
     found: list[tuple[datetime, OfferChange]] = []
-    for at, changes in observed:
-        for index, change in enumerate(changes):
-            if at == begin.at and index < begin.skip:
+    for row in observed:
+        for index, change in enumerate(row.changes):
+            if row.at == begin.at and index < begin.skip:
                 continue
             if len(found) == limit:
-                return found, Position(at, index)
-            found.append((at, change))
+                return found, Position(row.at, index)
+            found.append((row.at, change))
     return found, None
 
 
@@ -113,7 +108,3 @@ async def _with_ids(
         return []
     ids = await offer_ids(connection, product_no, list({number for _, (number, _, _) in found}))
     return [HistoryItem(at, ids[number], price, stock) for at, (number, price, stock) in found]
-
-
-def _after(last: ObservedChanges) -> Position:
-    return Position(last.at + _MICROSECOND, 0)

@@ -23,7 +23,7 @@ PERIOD: Final = (
 )
 RESOLUTION: Final = "^(raw|auto|[0-9]{1,9}[smhd])$"
 
-Time = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-01-31T12:00:00Z"])]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 
 
 class TrendQuery(BaseModel):
