@@ -145,6 +145,17 @@ async def test_slots_that_passed_meanwhile_are_skipped_and_counted(buckets: Buck
     assert 0 < await buckets.due_in(7) <= INTERVAL
 
 
+async def test_a_late_renewal_does_not_take_a_released_bucket_back(buckets: Buckets) -> None:
+    await buckets.add(7)
+    (row,) = await buckets.claim()
+    await buckets.release(row)
+    async with transaction(buckets.engine) as connection:
+        assert await renew_leases(connection, [held(row)], 15) == set()
+    await buckets.execute("UPDATE buckets SET due_at = now()")
+    (again,) = await buckets.claim()
+    assert not again.orphaned
+
+
 async def test_a_bucket_can_keep_its_slot(buckets: Buckets) -> None:
     await buckets.add(7, due="now() - interval '2 s'")
     (row,) = await buckets.claim()

@@ -110,6 +110,7 @@ def _assemble(settings: WorkSettings, engine: AsyncEngine, publisher: EventPubli
             ),
         )
     )
+    metrics.requests_in_flight.set_function(lambda: slots.in_use)
     metrics.cycle_age_seconds.set_function(lambda: poller.cycle_age_seconds)
     consumer = EventConsumer(settings.rabbitmq_url, transient=(DatabaseUnavailableError,), prefetch=PREFETCH)
     consumer.subscribe(SYNC_PRODUCTS, ProductEvents(RecordProducts(engine, nudge)))

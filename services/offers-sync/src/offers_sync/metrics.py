@@ -34,3 +34,7 @@ cycle_age_seconds: Final = Gauge(
     "aggregator_offers_sync_cycle_age_seconds", "Since when some due product has been waiting for its poll"
 )
 requests_in_flight: Final = Gauge("aggregator_offers_sync_requests_in_flight", "Calls to the Offers MS under way")
+
+# The outcomes of nearly every poll; looking up a label costs more than counting.
+polls_unchanged: Final = polls.labels("unchanged")
+polls_changed: Final = polls.labels("changed")

@@ -5,8 +5,7 @@ that claimed it, nothing is polled twice in a slot.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -74,6 +73,7 @@ _HELD: Final = """
         SELECT bucket, fence FROM buckets
         JOIN unnest(CAST(:buckets AS integer[]), CAST(:fences AS bigint[])) AS claim (bucket, fence)
             USING (bucket, fence)
+        WHERE leased_until IS NOT NULL
         ORDER BY bucket FOR UPDATE OF buckets
     )
 """
@@ -106,8 +106,7 @@ _RELEASE: Final = sa.text(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedRow:
+class ClaimedRow(NamedTuple):
     """One product of a claimed bucket, or a claimed bucket without products (`product_id` None)."""
 
     bucket: int
@@ -154,7 +153,7 @@ async def claim_buckets(
         },
     )
     found = rows.all()
-    claimed = [ClaimedRow(*row[1:]) for row in found if row.bucket is not None]
+    claimed = [ClaimedRow._make(row[1:]) for row in found if row.bucket is not None]
     return found[0].epoch, claimed
 
 

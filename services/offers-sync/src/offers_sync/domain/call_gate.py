@@ -63,10 +63,11 @@ class CallGate:
 
     def admit(self) -> bool:
         """Whether to make this call now; while calls are stopped, a `True` is the one probe in five seconds."""
+        if self.state == "open":
+            return True
         if not self.would_admit():
             return False
-        if self.state != "open":
-            self._next_probe_at = self._clock() + PROBE_SECONDS
+        self._next_probe_at = self._clock() + PROBE_SECONDS
         return True
 
     def record(self, answer: Answer, token: str) -> None:

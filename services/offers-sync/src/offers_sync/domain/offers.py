@@ -1,8 +1,8 @@
 """The offer list of a product, read from what the Offers microservice sent: every row is checked, none is trusted."""
 
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
+from operator import attrgetter
 from typing import Annotated, Final
 
 import msgspec
@@ -42,13 +42,14 @@ class OfferList:
 
     offers: list[Offer]
     digest: bytes
-    dropped: Counter[str] = field(default_factory=Counter)
+    dropped: dict[str, int]
 
 
 _rows: Final = msgspec.json.Decoder(list[_Row])
 _raw_rows: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _row: Final = msgspec.json.Decoder(_Row)
 _encoder: Final = msgspec.json.Encoder()
+_by_id: Final = attrgetter("id")
 
 
 def parse_offer_list(body: bytes) -> OfferList:
@@ -61,25 +62,21 @@ def parse_offer_list(body: bytes) -> OfferList:
     Raises:
         BadListError: the body is not a JSON list, or it has rows but none that is valid.
     """
-    dropped: Counter[str] = Counter()
+    dropped: dict[str, int] = {}
     rows = _decode(body, dropped)
-    by_id: dict[str, Offer] = {}
-    for row in rows:
-        offer = _offer(row)
-        if offer is None:
-            dropped["id"] += 1
-            continue
-        known = by_id.setdefault(offer.id, offer)
-        if known is not offer and known != offer:
-            dropped["conflicting"] += 1
-            by_id[offer.id] = min(known, offer, key=_price_then_stock)
-    if dropped and not by_id:
+    offers = [Offer(str(row.id), row.price, row.items_in_stock) for row in rows]
+    # A NUL can only come as this escape; without it, and without huge numbers, every id is good.
+    if b"\\u0000" in body or any(len(offer.id) > MAX_ID_LENGTH for offer in offers):
+        offers = _with_good_ids(offers, dropped)
+    if len({offer.id for offer in offers}) < len(offers):
+        offers = _each_id_once(offers, dropped)
+    if dropped and not offers:
         raise BadListError("no valid row")
-    offers = sorted(by_id.values(), key=_id)
+    offers.sort(key=_by_id)
     return OfferList(offers, blake2b(_encoder.encode(offers), digest_size=16).digest(), dropped)
 
 
-def _decode(body: bytes, dropped: Counter[str]) -> list[_Row]:
+def _decode(body: bytes, dropped: dict[str, int]) -> list[_Row]:
     try:
         return _rows.decode(body)
     except msgspec.ValidationError:
@@ -88,7 +85,7 @@ def _decode(body: bytes, dropped: Counter[str]) -> list[_Row]:
         raise BadListError("malformed JSON") from None
 
 
-def _decode_row_by_row(body: bytes, dropped: Counter[str]) -> list[_Row]:
+def _decode_row_by_row(body: bytes, dropped: dict[str, int]) -> list[_Row]:
     try:
         raw_rows = _raw_rows.decode(body)
     except msgspec.ValidationError:
@@ -100,7 +97,8 @@ def _decode_row_by_row(body: bytes, dropped: Counter[str]) -> list[_Row]:
         try:
             rows.append(_row.decode(raw))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            dropped[_culprit(str(error))] += 1
+            reason = _culprit(str(error))
+            dropped[reason] = dropped.get(reason, 0) + 1
     return rows
 
 
@@ -110,15 +108,21 @@ def _culprit(message: str) -> str:
     return next((name for name in fields if message.endswith((f"`$.{name}`", f"`{name}`"))), "shape")
 
 
-def _offer(row: _Row) -> Offer | None:
-    offer_id = row.id if isinstance(row.id, str) else str(row.id)
-    if len(offer_id) > MAX_ID_LENGTH or "\x00" in offer_id:
-        return None
-    return Offer(offer_id, row.price, row.items_in_stock)
+def _with_good_ids(offers: list[Offer], dropped: dict[str, int]) -> list[Offer]:
+    good = [offer for offer in offers if len(offer.id) <= MAX_ID_LENGTH and "\x00" not in offer.id]
+    if len(good) < len(offers):
+        dropped["id"] = dropped.get("id", 0) + len(offers) - len(good)
+    return good
 
 
-def _id(offer: Offer) -> str:
-    return offer.id
+def _each_id_once(offers: list[Offer], dropped: dict[str, int]) -> list[Offer]:
+    by_id: dict[str, Offer] = {}
+    for offer in offers:
+        known = by_id.setdefault(offer.id, offer)
+        if known != offer:
+            dropped["conflicting"] = dropped.get("conflicting", 0) + 1
+            by_id[offer.id] = min(known, offer, key=_price_then_stock)
+    return list(by_id.values())
 
 
 def _price_then_stock(offer: Offer) -> tuple[int, int]:

@@ -27,7 +27,8 @@ class Response:
     @property
     def is_json(self) -> bool:
         """Whether the server calls the body JSON."""
-        kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        content_type = self.headers.get("Content-Type", "")
+        kind = content_type.partition(";")[0].strip().lower()
         return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
 

@@ -5,8 +5,6 @@ from types import TracebackType
 
 from aiolimiter import AsyncLimiter
 
-from offers_sync import metrics
-
 
 class RequestSlots:
     """Enter to make one call; waits for its turn.
@@ -18,6 +16,7 @@ class RequestSlots:
 
     def __init__(self, concurrency: int, per_second: float | None = None) -> None:
         self._free = asyncio.Semaphore(concurrency)
+        self.in_use = 0
         self._limiter = None if per_second is None else AsyncLimiter(1, 1 / per_second)
 
     async def __aenter__(self) -> None:
@@ -28,10 +27,10 @@ class RequestSlots:
         except BaseException:
             self._free.release()
             raise
-        metrics.requests_in_flight.inc()
+        self.in_use += 1
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        metrics.requests_in_flight.dec()
+        self.in_use -= 1
         self._free.release()

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offers_sync import metrics
 from offers_sync.db.buckets import renew_leases
-from offers_sync.db.engine import DatabaseUnavailableError, transaction
+from offers_sync.db.engine import DatabaseUnavailableError, single_statement
 from offers_sync.domain.polling import HeldBucket
 
 _log = structlog.get_logger()
@@ -48,7 +48,7 @@ class HeldBuckets:
     async def _renew(self, held: list[HeldBucket]) -> None:
         asked_at = time.monotonic()
         try:
-            async with transaction(self._engine) as connection:
+            async with single_statement(self._engine) as connection:
                 renewed = await renew_leases(connection, held, self._lease_seconds)
         except DatabaseUnavailableError as error:
             _log.warning("leases_not_renewed", buckets=len(held), error=str(error))
@@ -56,5 +56,6 @@ class HeldBuckets:
         for bucket in held:
             if (bucket.bucket, bucket.fence) in renewed:
                 bucket.held_until = asked_at + self._lease_seconds
-            else:
+            elif bucket.unfinished:
+                # A finished one may have been released meanwhile; if not, its settlement will find that it is lost.
                 self.let_go(bucket)

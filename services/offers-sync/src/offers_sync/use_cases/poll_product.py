@@ -63,12 +63,13 @@ class PollProduct:
         match answer:
             case Listed(offer_list=found):
                 due.bucket.answered = True
-                for reason, count in found.dropped.items():
-                    metrics.dropped_rows.labels(reason).inc(count)
+                if found.dropped:
+                    for reason, count in found.dropped.items():
+                        metrics.dropped_rows.labels(reason).inc(count)
                 if found.digest == due.digest:
-                    metrics.polls.labels("unchanged").inc()
+                    metrics.polls_unchanged.inc()
                     return None
-                metrics.polls.labels("changed").inc()
+                metrics.polls_changed.inc()
                 moment = clock.moment(ended_at)
                 return ChangedList(due.product_id, due.bucket, found.offers, found.digest, due.revision + 1, moment)
             case NotRegistered():

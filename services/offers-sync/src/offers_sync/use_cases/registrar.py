@@ -99,7 +99,7 @@ class Registrar:
                 continue
             self.nudge.clear()
             try:
-                jobs = await self._claim(crew)
+                jobs = await self._claim()
             except DatabaseUnavailableError as error:
                 _log.warning("registrations_not_claimed", error=str(error))
                 await wait_for_any(stopping, seconds=IDLE_SECONDS)
@@ -112,9 +112,9 @@ class Registrar:
             else:
                 await self._room(crew, stopping)
 
-    async def _claim(self, crew: Crew[_Job]) -> list[_Job]:
-        limit = 2 * self.concurrency - crew.backlog if self.gate.state == "open" else 1
-        # Everything claimed here is begun within two calls' time; the lease also covers the call itself.
+    async def _claim(self) -> list[_Job]:
+        limit = max(CHUNK, self.concurrency) if self.gate.state == "open" else 1
+        # What is not begun in this time is left to the end of its lease, which also covers the call itself.
         begin_within = 2 * self.timeout_seconds + 10
         asked_at = time.monotonic()
         async with transaction(self.engine) as connection:

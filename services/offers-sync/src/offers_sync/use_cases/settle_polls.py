@@ -12,7 +12,7 @@ from aggregator_contracts.events import MAX_UPDATES
 from event_bus import EventPublisher, PublishError
 from offers_sync import metrics
 from offers_sync.db.buckets import lock_held, release_buckets
-from offers_sync.db.engine import transaction
+from offers_sync.db.engine import single_statement, transaction
 from offers_sync.db.polled_lists import register_again, store_doubt, store_published
 from offers_sync.domain.polling import ChangedList, ReleasedBucket, UnknownProduct
 
@@ -45,20 +45,24 @@ class SettlePolls:
         changes = [result for result in results if isinstance(result, ChangedList)]
         unknown = [result for result in results if isinstance(result, UnknownProduct)]
         released = [result for result in results if isinstance(result, ReleasedBucket)]
+        if not changes and not unknown:
+            async with single_statement(self.engine) as connection:
+                metrics.skipped_slots.inc(await release_buckets(connection, released, self.interval_seconds))
+            return True
         published = await self._publish(changes)
         async with transaction(self.engine) as connection:
-            if changes or unknown:
-                involved = {change.bucket for change in changes} | {product.bucket for product in unknown}
-                held = await lock_held(connection, sorted(involved, key=lambda bucket: bucket.bucket))
-                unknown, _ = _by_held(unknown, held)
-                if again := await register_again(connection, [product.product_id for product in unknown]):
-                    _log.warning("products_not_registered_any_more", count=again)
-                certain, doubtful = _by_held(changes, held) if published else ([], changes)
-                await store_published(connection, certain)
-                await store_doubt(connection, doubtful)
-                metrics.updates.labels("stored").inc(len(certain))
-                metrics.updates.labels("in_doubt").inc(len(doubtful))
+            involved = {change.bucket for change in changes} | {product.bucket for product in unknown}
+            held = await lock_held(connection, sorted(involved, key=lambda bucket: bucket.bucket))
+            unknown, _ = _by_held(unknown, held)
+            again = await register_again(connection, [product.product_id for product in unknown])
+            certain, doubtful = _by_held(changes, held) if published else ([], changes)
+            await store_published(connection, certain)
+            await store_doubt(connection, doubtful)
             skipped = await release_buckets(connection, released, self.interval_seconds)
+        if again:
+            _log.warning("products_not_registered_any_more", count=again)
+        metrics.updates.labels("stored").inc(len(certain))
+        metrics.updates.labels("in_doubt").inc(len(doubtful))
         metrics.skipped_slots.inc(skipped)
         return published
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offers_sync import metrics
 from offers_sync.db.buckets import ClaimedRow, claim_buckets, realign_slots
-from offers_sync.db.engine import transaction
+from offers_sync.db.engine import single_statement
 from offers_sync.domain.database_clock import DatabaseClock
 from offers_sync.domain.polling import DueProduct, HeldBucket
 
@@ -78,7 +78,7 @@ class SlotClaims:
         """
         asked_at = time.monotonic()
         expected = self.clock.epoch(asked_at)
-        async with transaction(self._engine) as connection:
+        async with single_statement(self._engine) as connection:
             epoch, rows = await claim_buckets(
                 connection,
                 limit=limit,
@@ -110,7 +110,7 @@ class SlotClaims:
 
 
 async def _realign(engine: AsyncEngine, schedule: PollSchedule) -> float:
-    async with transaction(engine) as connection:
+    async with single_statement(engine) as connection:
         epoch, moved = await realign_slots(connection, schedule.interval_seconds)
     if moved:
         metrics.skipped_slots.inc(moved)
