@@ -156,9 +156,11 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
         return server.started
 
     await eventually(started)
-    yield f"http://127.0.0.1:{_port(server)}"
-    server.should_exit = True
-    await task
+    try:
+        yield f"http://127.0.0.1:{_port(server)}"
+    finally:
+        server.should_exit = True
+        await task
 
 
 @contextlib.asynccontextmanager
