@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 ENVIRONMENT := .venv/.complete
 
-.PHONY: help run test lint fmt schemas lock clean
+.PHONY: help run test faults lint fmt schemas lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ run: $(ENVIRONMENT) ## Run the whole system here, with sample data; Ctrl-C stops
 
 test: $(ENVIRONMENT) ## Run all tests, on a real PostgreSQL and a real RabbitMQ
 	@exec $(BIN)/pytest
+
+faults: $(ENVIRONMENT) ## Break it in every way, and balance the books: FAULTS=F1,F7 chooses, SEEDS=20 or SEED=7 repeats
+	@FAULTS=$${FAULTS:-all} exec $(BIN)/pytest tests/faults -q
 
 lint: $(ENVIRONMENT) ## Check style, types, the walls between packages, and the contract's schemas
 	$(BIN)/ruff check

@@ -1,0 +1,154 @@
+"""A whole stack behind proxies, with everything that a fault and its bookkeeping need."""
+
+import contextlib
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from devstack import loopback_http
+from devstack.broker_management import BrokerManagement
+from devstack.conditions import wait_until
+from devstack.part import Part
+from devstack.settings import StackSettings
+from devstack.stack import Stack
+from laboratory.books import Balance, Books
+from laboratory.load import Load
+from laboratory.offers_ms import OffersMs
+from laboratory.proxy import Proxies
+from laboratory.record import Record
+
+INTERVAL_SECONDS: Final = 1
+TIMEOUT_SECONDS: Final = 2
+LEASE_SECONDS: Final = 3
+DRAIN_SECONDS: Final = 60.0
+OURS: Final = ("catalog-api", "offers-sync", "price-history")
+
+
+class Laboratory:
+    """A running stack. Its processes reach PostgreSQL, RabbitMQ and the Offers MS through `proxies`."""
+
+    def __init__(self, folder: Path, close: ExitStack, **settings: object) -> None:
+        self.proxies = close.enter_context(Proxies())
+        ports = ("CATALOG_PORT", "PRICE_HISTORY_PORT", "SIMULATOR_PORT", "RABBITMQ_PORT")
+        environment = {
+            "STACK_DIR": folder,
+            **dict.fromkeys(ports, 0),
+            "DEMO": 0,
+            "LOG_FORMAT": "json",
+            "OFFERS_POLL_INTERVAL_SECONDS": INTERVAL_SECONDS,
+            "OFFERS_REQUEST_TIMEOUT_SECONDS": TIMEOUT_SECONDS,
+            "OFFERS_LEASE_SECONDS": LEASE_SECONDS,
+            "SIMULATOR_TICK_SECONDS": 2,
+            **settings,
+        }
+        given = {name: str(value) for name, value in environment.items()}
+        self.stack = close.enter_context(Stack(StackSettings.from_environment(given), reach=self.proxies.reach))
+        described = self.stack.description()
+        self.catalog_url: str = described["catalog_url"]
+        self.offers_ms = OffersMs(described["offers_base_url"].partition("/api/")[0])
+        management = BrokerManagement(described["rabbitmq_management_url"], "admin", self._broker_password(described))
+        self.books = Books(described["databases"], management, self.offers_ms, Record(described["rabbitmq_url"]))
+        self.books.record.begin()
+        self._loads = 0
+
+    @staticmethod
+    def _broker_password(described: dict[str, Any]) -> str:
+        password: str = described["rabbitmq_url"].partition("@")[0].rpartition(":")[2]
+        return password
+
+    @property
+    def ours(self) -> dict[str, Part]:
+        """The processes of our services, by name."""
+        return {name: part for name, part in self.stack.parts.items() if name.startswith(OURS)}
+
+    def load(self, seed: int, rate: float = 30.0) -> Load:
+        """Writes on the catalog; a seed is used once in the life of a laboratory."""
+        self._loads += 1
+        return Load(self.catalog_url, seed * 1000 + self._loads, rate)
+
+    def part(self, name: str) -> Part:
+        """A process by its name."""
+        return self.stack.parts[name]
+
+    def pid(self, name: str) -> int:
+        """Its process id."""
+        child = self.part(name).child
+        assert child is not None
+        return child.pid
+
+    def restart(self, name: str) -> None:
+        """Kill it as a crash would, and start it again."""
+        self.stack.kill_process(name)
+        self.stack.start_process(name)
+
+    def not_ready(self) -> list[str]:
+        """The processes of ours that do not say that they are ready."""
+        return [name for name, part in self.ours.items() if part.why_not_ready() is not None]
+
+    def recovery_seconds(self, within: float) -> float:
+        """Until every process is ready and a product goes all the way from the API to its offers; fails after `within`.
+
+        Call it at the moment in which the fault ends.
+        """
+        began = time.monotonic()
+        canary: list[str] = []
+
+        def made() -> bool:
+            with contextlib.suppress(OSError):
+                canary.append(self.call("POST", "/products", {"name": "canary", "description": ""})["id"])
+            return bool(canary)
+
+        def whole() -> bool:
+            with contextlib.suppress(OSError):
+                product = self.call("GET", f"/products/{canary[0]}")
+                return product["registration"] == "registered" and product["offers_observed_at"] is not None
+            return False
+
+        def ready() -> bool:
+            return not self.not_ready()
+
+        for step in (made, whole, ready):
+            left = within - (time.monotonic() - began)
+            assert wait_until(step, seconds=left), f"not {step.__name__} {within:.0f} s after the fault: {self.state()}"
+        seconds = time.monotonic() - began
+        with contextlib.suppress(OSError):
+            self.call("DELETE", f"/products/{canary[0]}")
+        return seconds
+
+    def state(self) -> str:
+        """What is known of what does not work."""
+        return f"not ready: {self.not_ready()}; {self.books.queue_lengths()}"
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """One request to the catalog. Raises OSError for any answer but a success."""
+        return loopback_http.call(method, f"{self.catalog_url}/api/v1{path}", body, seconds=5.0)
+
+    def drain(self, load: Load, *, seconds: float = DRAIN_SECONDS, poison: int = 0) -> Balance:
+        """Let everything come to rest; the balance once it holds, or as it stands after so many seconds."""
+        self.offers_ms.freeze()
+        balance = Balance(unsettled=["never looked"])
+
+        def balanced() -> bool:
+            nonlocal balance
+            balance = self.books.balance(load, poison=poison)
+            return balance.holds
+
+        try:
+            wait_until(balanced, seconds=seconds)
+        finally:
+            self.offers_ms.thaw()
+        return balance
+
+    def clear(self, load: Load) -> None:
+        """Delete what a load has left, so that the next one is not polled beside it."""
+        rows = self.books.query("catalog", "SELECT id::text FROM products WHERE name LIKE %s", [f"load {load.seed} %"])
+        for (product_id,) in rows:
+            self.call("DELETE", f"/products/{product_id}")
+
+    def until(self, condition: Callable[[], bool], seconds: float, what: str) -> float:
+        """Wait for a condition; how long that took. Fails when it does not hold in time."""
+        began = time.monotonic()
+        assert wait_until(condition, seconds=seconds), f"{what}: not within {seconds:.0f} s; {self.state()}"
+        return time.monotonic() - began
