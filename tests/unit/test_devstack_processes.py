@@ -13,31 +13,18 @@ from devstack.conditions import wait_until
 from devstack.identity import ProcessIdentity
 
 SLEEP = "import time; print('started', flush=True); time.sleep(60)"
-DEAF = (
-    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('started', flush=True); time.sleep(60)"
-)
 
 
 @contextmanager
-def started(log: Path, program: str, *, stop_seconds: float = 10.0) -> Iterator[Child]:
+def started(log: Path, program: str) -> Iterator[Child]:
     """A child that has got as far as its first output."""
     argv = [sys.executable, "-c", program]
-    child = Child(Command(name="sleeper", argv=argv, log=log, env=dict(os.environ), stop_seconds=stop_seconds))
+    child = Child(Command(name="sleeper", argv=argv, log=log, env=dict(os.environ)))
     try:
         assert wait_until(lambda: child.exit_code is not None or log.stat().st_size > 0, seconds=10)
         yield child
     finally:
         child.kill()
-
-
-def test_a_child_that_is_asked_to_stop_ends_by_the_signal(tmp_path: Path) -> None:
-    with started(tmp_path / "log", SLEEP) as child:
-        assert child.stop() == -signal.SIGTERM
-
-
-def test_a_child_that_does_not_listen_is_killed_after_its_time(tmp_path: Path) -> None:
-    with started(tmp_path / "log", DEAF, stop_seconds=0.2) as child:
-        assert child.stop() == -signal.SIGKILL
 
 
 def test_a_child_that_died_is_told_with_its_last_lines(tmp_path: Path) -> None:

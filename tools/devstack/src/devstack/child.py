@@ -81,12 +81,9 @@ class Child:
         if self.exit_code is None:
             self._process.send_signal(self.command.stop_signal)
 
-    def stop(self) -> int:
-        """Ask it to end, wait for as long as its command allows, then kill it; returns its exit code."""
-        self.request_stop()
-        if not wait_until(lambda: self.exit_code is not None, seconds=self.command.stop_seconds):
-            return self.kill()
-        return self._process.wait()
+    def ended_within(self, seconds: float) -> bool:
+        """Wait for its end; whether it came."""
+        return wait_until(lambda: self.exit_code is not None, seconds=seconds)
 
     def kill(self) -> int:
         """End it at once with SIGKILL; returns its exit code."""

@@ -1,5 +1,6 @@
 """A part of the stack: a process that can be started, asked whether it is ready, stopped, killed, and started again."""
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 
@@ -64,21 +65,29 @@ class Part(ABC):
             raise NotReady(f"{self.name} is not ready after {self.start_seconds:.0f} s: {reason}{log}")
 
     def stop(self) -> None:
-        """Ask it to end what it is doing and stop; kill it when it takes longer than its command allows."""
-        if self.child is not None:
-            self.child.stop()
+        """Ask it to finish what it is doing and end; kill it when that takes longer than its command allows."""
+        stop_together([self])
 
     def kill(self) -> None:
         """End it as a crash would."""
         if self.child is not None:
             self.child.kill()
+        self.ended()
+
+    def ended(self) -> None:  # noqa: B027 - nothing serves most parts alone
+        """Called when it was stopped or killed: the place to end what served it alone."""
 
 
-def stop_together(parts: Iterable[Part]) -> None:
-    """Ask all of them to stop at once, then wait for each."""
-    asked = list(parts)
-    for part in asked:
-        if part.child is not None:
-            part.child.request_stop()
-    for part in asked:
-        part.stop()
+def stop_together(parts: Iterable[Part]) -> list[str]:
+    """Ask all of them to end at once; those that take longer than their commands allow are killed, and named."""
+    running = [(part, part.child) for part in parts if part.child is not None]
+    asked_at = time.monotonic()
+    for _, child in running:
+        child.request_stop()
+    killed = []
+    for part, child in running:
+        if not child.ended_within(asked_at + child.command.stop_seconds - time.monotonic()):
+            child.kill()
+            killed.append(part.name)
+        part.ended()
+    return killed

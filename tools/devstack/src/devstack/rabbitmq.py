@@ -23,7 +23,10 @@ NODE_NAME: Final = f"aggregator@{LOOPBACK}"
 
 
 class RabbitNode(Part):
-    """One node with its data in `folder`, and an administrator's account with the password given."""
+    """One node with its data in `folder`, and an administrator's account with the password given.
+
+    It stops in a second; before RabbitMQ 3.13 in six, as the management plugin sleeps for five when it is stopped.
+    """
 
     start_seconds = 90.0
 
@@ -66,18 +69,11 @@ class RabbitNode(Part):
         """Whether its management API answers, which starts last."""
         return None if self.management.answers() else "its management API does not answer"
 
-    def stop(self) -> None:
-        """Let it write everything down, and stop it and what serves it.
-
-        Takes a second, and five more before RabbitMQ 3.13, whose management plugin sleeps when it is stopped.
-        """
-        super().stop()
-        self._end_epmd()
-
-    def kill(self) -> None:
-        """End it as a crash would."""
-        super().kill()
-        self._end_epmd()
+    def ended(self) -> None:
+        """Nobody needs its epmd any more."""
+        if self._epmd is not None:
+            self._epmd.kill()
+            self._epmd = None
 
     def _start_epmd(self) -> None:
         """Erlang starts an epmd that stays for ever where it finds none, so it must find one: a child of ours."""
@@ -94,11 +90,6 @@ class RabbitNode(Part):
         )
         wait_until(lambda: not is_free(self._epmd_port), seconds=5)
         self._epmd.check()
-
-    def _end_epmd(self) -> None:
-        if self._epmd is not None:
-            self._epmd.kill()
-            self._epmd = None
 
     def _write_configuration(self) -> None:
         configuration = self._folder / "rabbitmq.conf"

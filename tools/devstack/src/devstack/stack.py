@@ -88,9 +88,14 @@ class Stack:
         services = [part for part in self.parts.values() if part not in servers]
         for migration in self._migrations:
             migration.kill()
-        stop_together(part for part in services if part.name != "offers-simulator")
-        stop_together(part for part in services if part.name == "offers-simulator")
-        stop_together(servers)
+        in_order = (
+            [part for part in services if part.name != "offers-simulator"],
+            [part for part in services if part.name == "offers-simulator"],
+            servers,
+        )
+        for parts in in_order:
+            for name in stop_together(parts):
+                self._say(f"{name} did not end in time, and was killed")
         if self.folder.held:
             self.folder.forget_run()
             self.folder.release()
@@ -184,8 +189,15 @@ class Stack:
         self.folder.record(self._children())
 
     def _wait_for(self, part: Part, news: str) -> None:
-        part.wait_until_ready(self._interrupted)
+        part.wait_until_ready(self._look)
         self._say(news)
+
+    def _look(self) -> None:
+        """In every wait: what one part waits for may be another one that died."""
+        if self._interrupted is not None:
+            self._interrupted()
+        for part in self.parts.values():
+            part.check()
 
     def _migrate(self, plan: Plan) -> None:
         """Bring all databases up to date, side by side."""
@@ -209,7 +221,7 @@ class Stack:
                     migration.check()
             return all(migration.exit_code == 0 for migration in self._migrations)
 
-        if not wait_until(migrated, seconds=MIGRATION_SECONDS, interrupted=self._interrupted):
+        if not wait_until(migrated, seconds=MIGRATION_SECONDS, interrupted=self._look):
             raise TimeoutError(f"the databases are not migrated after {MIGRATION_SECONDS:.0f} s")
         self._say(f"the databases are up to date, after {time.monotonic() - began:.1f} s of migrations")
 
