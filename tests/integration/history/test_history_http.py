@@ -5,7 +5,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,6 +29,12 @@ from price_history.use_cases.record_offers import RecordOffers
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 PROBLEM = "application/problem+json"
+
+
+@pytest.fixture(scope="module")
+def history_dsn(make_database: Callable[..., str], migrated_history: str) -> str:
+    """One database for all of these tests: each has products of its own."""
+    return make_database(template=migrated_history)
 
 
 @asynccontextmanager
@@ -275,8 +281,9 @@ class TestHistory:
                 sa.text(r"""
                 INSERT INTO price_changes (product_no, at, changes)
                 SELECT product_no, last_change_at + n * interval '1 second', '\x93000102'
-                FROM products, generate_series(1, 300000) AS n
-                """)
+                FROM products, generate_series(1, 300000) AS n WHERE product_id = :id
+                """),
+                {"id": product},
             )
         async with (
             served(history_dsn) as url,
@@ -405,8 +412,9 @@ class TestInvalid:
                 sa.text(r"""
                 INSERT INTO price_changes (product_no, at, best_in_stock, changes)
                 SELECT product_no, last_change_at + n * interval '1 second', n % 2, '\x93000102'
-                FROM products, generate_series(1, 25000) AS n
-                """)
+                FROM products, generate_series(1, 25000) AS n WHERE product_id = :id
+                """),
+                {"id": product},
             )
         period = "from=2026-03-01T12:00:00Z&to=2026-03-01T20:00:00Z"
         answer = await client.get(path(product, f"trend?{period}&resolution=raw"))
@@ -430,6 +438,10 @@ class TestAway:
             assert "database" in ready.json()["failing"]
             assert (await client.get("/healthz")).status_code == 200
 
+    async def test_a_database_that_was_not_migrated_is_not_ready(self, make_database: Callable[..., str]) -> None:
+        async with client_of(database_url=make_database()) as client:
+            assert (await client.get("/readyz")).status_code == 503
+
     async def test_an_exhausted_pool_is_503_in_bounded_time(self, history_dsn: str, database: Database) -> None:
         product = uuid4()
         await AddProduct(database)(product)
@@ -450,8 +462,12 @@ class TestAway:
         await AddProduct(database)(product)
         assert (await client.get(path(product, "trend"))).status_code == 200
         async with database.reading() as connection:
-            killed = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = :name"
-            await connection.execute(sa.text(killed), {"name": "price-history-serve"})
+            await connection.execute(
+                sa.text("""
+                SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                WHERE application_name = 'price-history-serve' AND datname = current_database()
+                """)
+            )
         assert (await client.get(path(product, "trend"))).status_code == 200
 
 

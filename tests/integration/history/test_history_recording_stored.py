@@ -220,8 +220,8 @@ async def test_a_database_that_is_away_is_named_so() -> None:
     await database.close()
 
 
-async def test_an_exhausted_pool_and_a_slow_statement_are_named_so(make_database: MakeDatabase) -> None:
-    database = Database(make_database(), "test", Limits(1, 0.1, 1), pre_ping=True)
+async def test_an_exhausted_pool_and_a_slow_statement_are_named_so(history_dsn: str) -> None:
+    database = Database(history_dsn, "test", Limits(1, 0.1, 1), pre_ping=True)
     async with database.reading():
         with pytest.raises(DatabaseUnavailableError):
             await database.check()

@@ -106,9 +106,10 @@ class Database:
 
         Raises:
             DatabaseUnavailableError: the database does not answer.
+            ProgrammingError: it was not migrated.
         """
         async with self.reading() as connection:
-            await connection.execute(sa.text("SELECT 1"))
+            await connection.execute(sa.text("SELECT FROM products LIMIT 1"))
 
     async def close(self) -> None:
         """Close every connection."""

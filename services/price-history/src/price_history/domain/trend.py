@@ -1,7 +1,7 @@
 """The trend of a price over a window, from the price carried into it and the changes in it.
 
 A price is a step function of time: each observed price holds until the next change. None stands for "no price".
-Instants are whole microseconds, so a closed window [start, end] is the half-open [start, end + 1).
+Instants are whole microseconds. A window includes its end, where a price may begin that is in effect for no time.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,8 @@ from price_history.domain.resolution import MAX_POINTS, Buckets
 from price_history.domain.window import Window
 
 Hold: TypeAlias = tuple[int | None, int, int]
-"""`(price, begins, ends)`: in effect from `begins` up to, and not including, `ends`."""
+"""`(price, begins, ends)`: in effect from `begins` up to `ends`, where the next one begins. The last one of a window is
+in effect at its end as well, and may begin there."""
 
 _price: Final = itemgetter(0)
 
@@ -98,7 +99,7 @@ class TrendBuilder:
         self._window = window
         self._cut = cut
         self._points: _RawPoints | _BucketPoints = _RawPoints(window) if cut is None else _BucketPoints(cut)
-        self._summary = _Summary(window)
+        self._summary = _Summary()
         self._price: int | None = None
         self._since = window.start
 
@@ -108,14 +109,13 @@ class TrendBuilder:
         Raises:
             InvalidParameterError: more points than are given at once.
         """
-        price, since, start = self._price, self._since, self._window.start
+        price, since = self._price, self._since
         holds: list[Hold] = []
         for at, new_price in changes:
             if new_price == price:
                 continue
-            if at > start:
-                if at > since:
-                    holds.append((price, since, at))
+            if at > since:
+                holds.append((price, since, at))
                 since = at
             price = new_price
         self._price, self._since = price, since
@@ -123,7 +123,7 @@ class TrendBuilder:
 
     def finish(self) -> Trend:
         """The trend, with the last price in effect up to and including the window's end."""
-        self._take([(self._price, self._since, self._window.end + 1)])
+        self._take([(self._price, self._since, self._window.end)])
         summary = self._summary
         return Trend(
             window=self._window,
@@ -198,8 +198,7 @@ class _BucketPoints:
 class _Summary:
     """What the whole window amounts to."""
 
-    def __init__(self, window: Window) -> None:
-        self._window_end = window.end
+    def __init__(self) -> None:
         self.start: PriceAt | None = None
         self.end: PriceAt | None = None
         self.lowest: PriceAt | None = None
@@ -215,7 +214,7 @@ class _Summary:
         if self.start is None:
             self.start = self.lowest = self.highest = PriceAt(price, begins)
         price, _, ends = priced[-1]
-        self.end = PriceAt(price, min(ends, self._window_end))
+        self.end = PriceAt(price, ends)
         # The first of equals, as holds come in their order.
         price, begins, _ = min(priced, key=_price)
         if self.lowest is None or price < self.lowest.price:
@@ -223,10 +222,8 @@ class _Summary:
         price, begins, _ = max(priced, key=_price)
         if self.highest is None or price > self.highest.price:
             self.highest = PriceAt(price, begins)
-        # The window's end is an instant of it, and no time.
-        past_end = max(0, priced[-1][2] - self._window_end)
-        self._priced_time += sum(ends - begins for _, begins, ends in priced) - past_end
-        self._weighted += sum(price * (ends - begins) for price, begins, ends in priced) - priced[-1][0] * past_end
+        self._priced_time += sum(ends - begins for _, begins, ends in priced)
+        self._weighted += sum(price * (ends - begins) for price, begins, ends in priced)
 
     def average(self) -> Decimal | None:
         return two_decimals(self._weighted, self._priced_time) if self._priced_time else None
