@@ -124,6 +124,18 @@ async def test_every_change_is_in_history_once_after_the_database_was_away(
     await database.close()
 
 
+async def test_it_stops_in_time_while_the_database_is_away(rabbitmq_url: str, publisher: EventPublisher) -> None:
+    port = free_port()
+    await publisher.publish([updated(uuid4(), 1, 1)])
+    away = "postgresql://nobody@127.0.0.1:1/none"
+    async with (
+        process("work", DATABASE_URL=away, RABBITMQ_URL=rabbitmq_url, HEALTH_PORT=str(port)),
+        httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as health,
+    ):
+        # The broker answers and the message is in hand; the process is then asked to stop.
+        await eventually(lambda: _fails(health, {"database"}))
+
+
 async def test_it_serves(history_dsn: str) -> None:
     port = free_port()
     async with (
@@ -164,6 +176,13 @@ async def _is(expected: list[int | None] | list[int], found: Awaitable[list[int 
 
 async def _contains(text: str, health: httpx2.AsyncClient, *, absent: bool) -> bool:
     return (text in (await health.get("/metrics")).text) != absent
+
+
+async def _fails(health: httpx2.AsyncClient, expected: set[str]) -> bool:
+    try:
+        return set((await health.get("/readyz")).json().get("failing", {})) == expected
+    except httpx2.TransportError:
+        return False
 
 
 async def _answers(client: httpx2.AsyncClient) -> bool:
