@@ -20,6 +20,7 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (MigrateSettings, {}, "DATABASE_URL"),
         (MigrateSettings, {"DATABASE_URL": "mysql://secret@h/d"}, "DATABASE_URL"),
+        (MigrateSettings, {"DATABASE_URL": "postgresql://u:secret@h/d?nope=1"}, "DATABASE_URL"),
         (ServeSettings, {}, "DATABASE_URL"),
         (ServeSettings, {**DATABASE, "API_AUTH": "maybe"}, "API_AUTH"),
         (ServeSettings, {**DATABASE, "PORT": "http"}, "PORT"),

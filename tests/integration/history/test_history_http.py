@@ -4,21 +4,26 @@ import asyncio
 import csv
 import io
 import json
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
+import psycopg2
 import pytest
 import sqlalchemy as sa
 
+from devstack.postgresql import PostgresServer
 from lifecycle.http import http_server
 from price_history.bootstrap import http_app
 from price_history.db.engine import Database
+from price_history.db.migrate import migrate
 from price_history.domain.recording import ObservedList
 from price_history.entrypoints.http import schemas
 from price_history.entrypoints.http.middleware import request_seconds
@@ -471,6 +476,24 @@ class TestAway:
                 """)
             )
         assert (await client.get(path(product, "trend"))).status_code == 200
+
+    async def test_a_database_that_hangs_is_503_in_bounded_time_and_its_connection_is_given_up(
+        self, private_postgres: PostgresServer
+    ) -> None:
+        migrate(private_postgres.dsn())
+        one = {"database_pool_size": 1, "database_pool_timeout_seconds": 0.5, "database_statement_timeout_seconds": 1}
+        async with client_of(database_url=private_postgres.dsn(), **one) as client:
+            assert (await client.get(path(uuid4(), "trend"))).status_code == 404
+            with closing(psycopg2.connect(private_postgres.dsn())) as connection, connection.cursor() as cursor:
+                cursor.execute("SELECT pid FROM pg_stat_activity WHERE application_name = 'price-history-serve'")
+                ((pid,),) = cursor.fetchall()
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                async with asyncio.timeout(10):
+                    assert (await client.get(path(uuid4(), "trend"))).status_code == 503
+                    assert (await client.get(path(uuid4(), "trend"))).status_code == 404
+            finally:
+                os.kill(pid, signal.SIGCONT)
 
 
 async def _waiting(database: Database) -> bool:

@@ -18,7 +18,6 @@ from price_history.use_cases.read_history import ReadHistory
 from price_history.use_cases.read_trend import ReadTrend
 from price_history.use_cases.record_offers import RecordOffers
 
-SERVE_STATEMENT_SECONDS: Final = 10
 WORK_LIMITS: Final = Limits(connections=4, wait_seconds=10, statement_seconds=60)
 """One connection records, one follows products, one keeps partitions, one tells readiness."""
 
@@ -28,7 +27,11 @@ def http_app(settings: ServeSettings) -> FastAPI:
     database = Database(
         settings.database_url,
         "price-history-serve",
-        Limits(settings.database_pool_size, settings.database_pool_timeout_seconds, SERVE_STATEMENT_SECONDS),
+        Limits(
+            settings.database_pool_size,
+            settings.database_pool_timeout_seconds,
+            settings.database_statement_timeout_seconds,
+        ),
         pre_ping=True,
     )
     return create_app(

@@ -2,11 +2,22 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from psycopg2 import ProgrammingError
+from psycopg2.extensions import parse_dsn
+from pydantic import AfterValidator, Field, StringConstraints
 
 from lifecycle import ProcessSettings
 
-DatabaseUrl = Annotated[str, StringConstraints(pattern=r"^postgres(ql)?://")]
+
+def _as_libpq_takes_it(dsn: str) -> str:
+    try:
+        parse_dsn(dsn)
+    except ProgrammingError:
+        raise ValueError("is no URL that libpq takes") from None
+    return dsn
+
+
+DatabaseUrl = Annotated[str, StringConstraints(pattern=r"^postgres(ql)?://"), AfterValidator(_as_libpq_takes_it)]
 BrokerUrl = Annotated[str, StringConstraints(pattern=r"^amqps?://")]
 
 
@@ -26,6 +37,8 @@ class ServeSettings(MigrateSettings):
     """Connections at most; requests beyond wait for one."""
     database_pool_timeout_seconds: Annotated[float, Field(gt=0)] = 3.0
     """How long a request waits for a connection before it is answered 503."""
+    database_statement_timeout_seconds: Annotated[int, Field(ge=1)] = 10
+    """How long the database may work on one statement of a request."""
 
 
 class WorkSettings(MigrateSettings):

@@ -1,5 +1,6 @@
 """Connections to the service's database: a bounded pool, bounded statements, one error for "not available now"."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 CONNECT_SECONDS: Final = 5.0
 IDLE_IN_TRANSACTION_SECONDS: Final = 60
@@ -40,7 +41,7 @@ class Limits:
     wait_seconds: float
     """How long to wait for a free connection."""
     statement_seconds: int
-    """After which the server ends a statement."""
+    """After which the server ends a statement, and we end whatever lasts longer than this and the wait together."""
 
 
 class Database:
@@ -78,6 +79,7 @@ class Database:
             pool_pre_ping=pre_ping,
         )
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._use_seconds = limits.wait_seconds + limits.statement_seconds
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -86,9 +88,8 @@ class Database:
         Raises:
             DatabaseUnavailableError: from here or from within.
         """
-        with _unavailability_named():
-            async with self._engine.begin() as connection:
-                yield connection
+        async with self._lent(self._engine) as connection, connection.begin():
+            yield connection
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -97,9 +98,20 @@ class Database:
         Raises:
             DatabaseUnavailableError: from here or from within.
         """
+        async with self._lent(self._reading) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _lent(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         with _unavailability_named():
-            async with self._reading.connect() as connection:
-                yield connection
+            # A server that hangs ends no statement by itself.
+            async with asyncio.timeout(self._use_seconds), engine.connect() as connection:
+                try:
+                    yield connection
+                except asyncio.CancelledError:
+                    # A statement may be under way on it for ever.
+                    await connection.invalidate()
+                    raise
 
     async def check(self) -> None:
         """For readiness.
@@ -121,6 +133,8 @@ def _unavailability_named() -> Iterator[None]:
     try:
         yield
     except (OSError, PoolTimeoutError, InterfaceError, asyncpg.InterfaceError) as error:
+        if isinstance(error, ValueError):  # what asyncpg calls a value that fits no column
+            raise
         raise DatabaseUnavailableError(type(error).__name__) from error
     except (DBAPIError, asyncpg.PostgresError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
