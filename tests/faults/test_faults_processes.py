@@ -10,7 +10,53 @@ from laboratory.report import Report
 pytestmark = pytest.mark.xdist_group("faults")
 
 KILLS = 5
+ROUNDS = 3
 CONSUMERS = ("catalog-api-work", "offers-sync-work", "price-history-work")
+CONSUMED = tuple(name.removesuffix("-work") + "." for name in CONSUMERS)
+STOP_SECONDS = 10.0
+
+
+@pytest.mark.fault("F4")
+@pytest.mark.timeout(180)
+def test_consumers_killed_again_and_again_with_messages_in_flight(laboratory: Laboratory, report: Report) -> None:
+    with laboratory.load(4, rate=15) as load:
+        for _ in range(ROUNDS):
+            # Killed as soon as they consume, so that most of what they ever had in hand comes again.
+            laboratory.until(lambda: not laboratory.not_ready(), 30, "ready to be killed")
+            for name in CONSUMERS:
+                laboratory.stack.kill_process(name)
+            laboratory.until(lambda: backlog(laboratory) > 0, 10, "messages wait for a consumer")
+            for name in CONSUMERS:
+                laboratory.stack.start_process(name)
+        report.recovered(laboratory.recovery_seconds(within=30))
+    report.loaded(load)
+    report.note(f"{ROUNDS * len(CONSUMERS)} kills")
+    report.balanced(laboratory.drain(load))
+    laboratory.clear(load)
+
+
+@pytest.mark.fault("F13")
+@pytest.mark.timeout(180)
+def test_asked_to_stop_in_the_middle_of_everything(laboratory: Laboratory, report: Report) -> None:
+    slowest = 0.0
+    with laboratory.load(13, rate=20) as load:
+        for name, part in laboratory.ours.items():
+            accepted = load.count("accepted")
+            laboratory.until(lambda seen=accepted: load.count("accepted") > seen + 5, 30, "load")  # type: ignore[misc]
+            child = part.child
+            assert child is not None
+            began = time.monotonic()
+            child.request_stop()
+            assert child.ended_within(STOP_SECONDS), f"{name} did not stop"
+            slowest = max(slowest, time.monotonic() - began)
+            assert child.exit_code == 0, f"{name} ended with {child.exit_code}"
+            laboratory.stack.start_process(name)
+        report.recovered(laboratory.recovery_seconds(within=30))
+    report.loaded(load)
+    report.note(f"slowest stop {slowest:.1f} s")
+    report.balanced(laboratory.drain(load))
+    assert load.server_errors == []
+    laboratory.clear(load)
 
 
 @pytest.mark.fault("F7")
@@ -30,3 +76,8 @@ def test_killed_at_random_moments_under_load(laboratory: Laboratory, report: Rep
     report.balanced(laboratory.drain(load))
     assert load.server_errors == []
     laboratory.clear(load)
+
+
+def backlog(laboratory: Laboratory) -> int:
+    """Messages that nobody has handled yet."""
+    return sum(count for queue, count in laboratory.books.queue_lengths().items() if queue.startswith(CONSUMED))

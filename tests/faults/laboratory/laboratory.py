@@ -2,7 +2,9 @@
 
 import contextlib
 import time
+import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -87,6 +89,16 @@ class Laboratory:
         """The processes of ours that do not say that they are ready."""
         return [name for name, part in self.ours.items() if part.why_not_ready() is not None]
 
+    def readiness(self, name: str, words: str) -> bool:
+        """Whether a process says that it is not ready, in words that include these."""
+        return words in (self.part(name).why_not_ready() or "")
+
+    def metric(self, name: str, sample: str) -> float:
+        """The value of one sample, such as `things_total{kind="good"}`, of a process; 0 where there is none."""
+        with urllib.request.urlopen(f"{self.part(name).health_url}/metrics", timeout=5) as answer:  # noqa: S310 - ours
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == sample)
+
     def recovery_seconds(self, within: float) -> float:
         """Until every process is ready and a product goes all the way from the API to its offers; fails after `within`.
 
@@ -144,8 +156,8 @@ class Laboratory:
     def clear(self, load: Load) -> None:
         """Delete what a load has left, so that the next one is not polled beside it."""
         rows = self.books.query("catalog", "SELECT id::text FROM products WHERE name LIKE %s", [f"load {load.seed} %"])
-        for (product_id,) in rows:
-            self.call("DELETE", f"/products/{product_id}")
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda row: self.call("DELETE", f"/products/{row[0]}"), rows))
 
     def until(self, condition: Callable[[], bool], seconds: float, what: str) -> float:
         """Wait for a condition; how long that took. Fails when it does not hold in time."""

@@ -39,9 +39,21 @@ class Record:
     async def _read(self) -> None:
         async with await aio_pika.connect(self.url) as connection:
             channel = await connection.channel()
-            queue = await channel.get_queue(QUEUE)
-            while (message := await queue.get(no_ack=True, fail=False)) is not None:
-                self.events.append(json.loads(message.body))
+            await channel.set_qos(prefetch_count=1000)
+            queue = await channel.declare_queue(QUEUE, passive=True)
+            waiting = queue.declaration_result.message_count or 0
+            if not waiting:
+                return
+            async with queue.iterator() as messages:
+                async for message in messages:
+                    self.events.append(json.loads(message.body))
+                    waiting -= 1
+                    if not waiting:
+                        # What comes after it is given back when the connection closes.
+                        await message.ack(multiple=True)
+                        return
+                    if waiting % 500 == 0:
+                        await message.ack(multiple=True)
 
     def of(self, kind: str) -> list[Json]:
         """The events of one type."""

@@ -1,0 +1,96 @@
+"""Publishing before any queue is bound: refused or retried, never confirmed and lost (F2)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID, uuid4
+
+import aio_pika
+import pytest
+from laboratory.report import Report
+
+from aggregator_contracts import ProductCreated, ProductState, parse_event
+from aggregator_contracts.topology import EXCHANGE, HISTORY_PRODUCTS, SUBSCRIPTIONS, SYNC_PRODUCTS
+from event_bus import EventConsumer, EventPublisher, PublishError
+
+pytestmark = pytest.mark.xdist_group("faults")
+
+BOUND_TO_CREATED = [subscription for subscription in SUBSCRIPTIONS if ProductCreated in subscription.events]
+
+
+def created() -> ProductCreated:
+    return ProductCreated.of(ProductState(product_id=uuid4(), version=1, name="Lawn mower", description=""))
+
+
+@pytest.fixture
+async def publisher(rabbitmq_url: str) -> AsyncIterator[EventPublisher]:
+    publisher = EventPublisher(rabbitmq_url, timeout=2.0)
+    yield publisher
+    await publisher.stop()
+
+
+@pytest.fixture
+async def channel(rabbitmq_url: str) -> AsyncIterator[aio_pika.abc.AbstractChannel]:
+    async with await aio_pika.connect(rabbitmq_url) as connection:
+        yield await connection.channel()
+
+
+async def received(url: str) -> list[UUID]:
+    """What a service that starts only now finds in its queue."""
+    found: list[UUID] = []
+    stopping = asyncio.Event()
+
+    async def handle(event: ProductCreated) -> None:
+        found.append(event.data.product_id)
+        stopping.set()
+
+    consumer = EventConsumer(url)
+    consumer.subscribe(SYNC_PRODUCTS, handle)
+    async with asyncio.timeout(20):
+        await consumer.run(stopping)
+    return found
+
+
+@pytest.mark.fault("F2")
+async def test_what_is_published_before_any_consumer_ever_ran_waits_for_it(
+    rabbitmq_url: str, publisher: EventPublisher, report: Report
+) -> None:
+    event = created()
+    await publisher.publish([event])
+    assert await received(rabbitmq_url) == [event.data.product_id]
+    report.lost = "0"
+
+
+@pytest.mark.fault("F2")
+async def test_what_no_queue_takes_is_refused_and_arrives_when_it_is_published_again(
+    rabbitmq_url: str, publisher: EventPublisher, channel: aio_pika.abc.AbstractChannel, report: Report
+) -> None:
+    await publisher.start()
+    for subscription in BOUND_TO_CREATED:
+        queue = await channel.get_queue(subscription.queue)
+        await queue.unbind(EXCHANGE, routing_key=ProductCreated.TYPE)
+    event = created()
+    with pytest.raises(PublishError):
+        await publisher.publish([event])
+    # The next try opens a new connection, which declares the topology again.
+    await publisher.publish([event])
+    assert await received(rabbitmq_url) == [event.data.product_id]
+    report.lost = "0"
+
+
+@pytest.mark.fault("F2")
+async def test_a_broker_that_lost_everything_is_set_up_again_by_whoever_publishes(
+    publisher: EventPublisher, channel: aio_pika.abc.AbstractChannel, report: Report
+) -> None:
+    await publisher.publish([created()])
+    for subscription in SUBSCRIPTIONS:
+        await channel.queue_delete(subscription.queue)
+    await channel.exchange_delete(EXCHANGE)
+    event = created()
+    with pytest.raises(PublishError):
+        await publisher.publish([event])
+    await publisher.publish([event])
+    for subscription in (SYNC_PRODUCTS, HISTORY_PRODUCTS):
+        queue = await channel.get_queue(subscription.queue)
+        message = await queue.get(no_ack=True)
+        assert parse_event(message.body) == event
+    report.lost = "0"
