@@ -2,15 +2,25 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import aio_pika
 import aiohttp
 import pytest
 
-from aggregator_contracts import Event, ProductCreated, ProductDeleted, ProductRegistered, ProductState, parse_event
-from aggregator_contracts.topology import EXCHANGE, SUBSCRIPTIONS, SYNC_PRODUCTS
+from aggregator_contracts import (
+    Event,
+    OffersUpdate,
+    OffersUpdated,
+    ProductCreated,
+    ProductDeleted,
+    ProductRegistered,
+    ProductState,
+    parse_event,
+)
+from aggregator_contracts.topology import EXCHANGE, HISTORY_OFFERS, SUBSCRIPTIONS, SYNC_PRODUCTS, Subscription
 from devstack.broker_management import BrokerManagement
 from event_bus import EventConsumer, EventPublisher, PublishError, Unprocessable
 from event_bus import consumer as consumer_module
@@ -37,9 +47,11 @@ class Inbox:
 
 
 @asynccontextmanager
-async def consuming(url: str, handler: Handler, **options: object) -> AsyncIterator[EventConsumer]:
+async def consuming(
+    url: str, handler: Handler, subscription: Subscription = SYNC_PRODUCTS, **options: object
+) -> AsyncIterator[EventConsumer]:
     consumer = EventConsumer(url, **options)  # type: ignore[arg-type]
-    consumer.subscribe(SYNC_PRODUCTS, handler)
+    consumer.subscribe(subscription, handler)
     stopping = asyncio.Event()
     running = asyncio.create_task(consumer.run(stopping))
     try:
@@ -271,6 +283,31 @@ async def test_a_consumer_whose_queue_vanished_says_so_instead_of_waiting_for_ev
     await channel.queue_delete(SYNC_PRODUCTS.queue)
     with pytest.raises((ConnectionError, aio_pika.exceptions.AMQPException)):
         await asyncio.wait_for(running, 20)
+
+
+async def test_copies_on_an_ordered_queue_take_turns_instead_of_overtaking_each_other(
+    rabbitmq_url: str, publisher: EventPublisher
+) -> None:
+    def updates(revisions: range) -> list[OffersUpdated]:
+        moment = datetime.now(UTC)
+        return [
+            OffersUpdated.of([OffersUpdate(product_id=UUID(int=1), revision=n, observed_at=moment, offers=[])])
+            for n in revisions
+        ]
+
+    first, second = updates(range(1, 200)), updates(range(200, 300))
+    active, standby = Inbox(), Inbox()
+    async with AsyncExitStack() as copies:
+        leader = await copies.enter_async_context(AsyncExitStack())
+        await leader.enter_async_context(consuming(rabbitmq_url, active, HISTORY_OFFERS, prefetch=1))
+        await publisher.publish(first[:1])
+        await active.holds(1)
+        await copies.enter_async_context(consuming(rabbitmq_url, standby, HISTORY_OFFERS, prefetch=1))
+        await publisher.publish(first[1:])
+        assert await active.holds(len(first)) == first
+        await leader.aclose()
+        await publisher.publish(second)
+        assert await standby.holds(len(second)) == second
 
 
 async def test_readiness_follows_the_connection(rabbitmq_url: str) -> None:

@@ -23,11 +23,15 @@ EXCHANGE: Final = "aggregator.events"
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A durable queue of one service for one purpose, and the events bound to it."""
+    """A durable queue of one service for one purpose, and the events bound to it.
+
+    `ordered` queues have one active consumer at a time, the others stand by: two would overtake each other.
+    """
 
     service: str
     purpose: str
     events: tuple[type[Event], ...]
+    ordered: bool = False
 
     @property
     def queue(self) -> str:
@@ -50,7 +54,8 @@ CATALOG_REGISTRATIONS: Final = Subscription(
     "catalog-api", "registrations", (ProductRegistered, ProductRegistrationFailed)
 )
 SYNC_PRODUCTS: Final = Subscription("offers-sync", "products", (ProductCreated, ProductUpdated, ProductDeleted))
-HISTORY_OFFERS: Final = Subscription("price-history", "offers", (OffersUpdated,))
+# A history with gaps is wrong: an update that overtakes an earlier one of its product makes that one stale.
+HISTORY_OFFERS: Final = Subscription("price-history", "offers", (OffersUpdated,), ordered=True)
 HISTORY_PRODUCTS: Final = Subscription("price-history", "products", (ProductCreated, ProductDeleted))
 
 SUBSCRIPTIONS: Final = (CATALOG_OFFERS, CATALOG_REGISTRATIONS, SYNC_PRODUCTS, HISTORY_OFFERS, HISTORY_PRODUCTS)

@@ -37,7 +37,11 @@ def main_queue(subscription: Subscription) -> RabbitQueue:
     """The queue that a subscription consumes."""
     return _quorum_queue(
         subscription.queue,
-        {"x-delivery-limit": DELIVERY_LIMIT, **_dead_letters_to(subscription.parked_queue)},
+        {
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-single-active-consumer": subscription.ordered,
+            **_dead_letters_to(subscription.parked_queue),
+        },
     )
 
 
