@@ -57,7 +57,7 @@ Logs:              {stack.folder.path / "logs"}
 Try:
   curl -s '{url}/api/v1/products?sort=best_price&limit=3'
   curl -s {url}/api/v1/products -H 'Content-Type: application/json' -d '{{"name": "Teapot", "description": "Blue"}}'
-  curl -s '{url}/api/v1/products/{product}/trend?period=10m'
+  curl -s '{url}/api/v1/products/{product}/trend?period=10m&resolution=raw'
 Ctrl-C stops everything.
 """,
             flush=True,
