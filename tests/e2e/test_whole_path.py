@@ -13,7 +13,7 @@ import aio_pika
 import aiohttp
 import pytest
 import pytest_asyncio
-from documented_offers_ms import DocumentedOffersMs
+from tests.e2e.documented_offers_ms import DocumentedOffersMs
 
 from devstack.settings import StackSettings
 from devstack.stack import Stack

@@ -11,8 +11,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from laboratory.laboratory import Laboratory
-from laboratory.report import Report, table
+from tests.faults.laboratory.laboratory import Laboratory
+from tests.faults.laboratory.report import Report, table
 
 QUICK_SEEDS = 3
 THOROUGH_SEEDS = 20

@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from laboratory.report import Report
+from tests.faults.laboratory.report import Report
 
 from aggregator_contracts import (
     Event,

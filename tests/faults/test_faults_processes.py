@@ -4,30 +4,32 @@ import time
 from random import Random
 
 import pytest
-from laboratory.laboratory import Laboratory
-from laboratory.report import Report
+from tests.faults.laboratory.laboratory import Laboratory
+from tests.faults.laboratory.report import Report
 
 pytestmark = pytest.mark.xdist_group("faults")
 
 KILLS = 5
 ROUNDS = 3
 CONSUMERS = ("catalog-api-work", "offers-sync-work", "price-history-work")
-CONSUMED = tuple(name.removesuffix("-work") + "." for name in CONSUMERS)
 STOP_SECONDS = 10.0
 
 
 @pytest.mark.fault("F4")
 @pytest.mark.timeout(180)
 def test_consumers_killed_again_and_again_with_messages_in_flight(laboratory: Laboratory, report: Report) -> None:
+    # Each statement takes a little, so that whoever is killed has messages in hand.
+    laboratory.proxies.database.delay(0.01)
     with laboratory.load(4, rate=15) as load:
+        laboratory.until(lambda: polled(laboratory) > 10, 30, "offers flow")
         for _ in range(ROUNDS):
-            # Killed as soon as they consume, so that most of what they ever had in hand comes again.
-            laboratory.until(lambda: not laboratory.not_ready(), 30, "ready to be killed")
             for name in CONSUMERS:
                 laboratory.stack.kill_process(name)
-            laboratory.until(lambda: backlog(laboratory) > 0, 10, "messages wait for a consumer")
-            for name in CONSUMERS:
+                laboratory.until(lambda name=name: backlog(laboratory, name) > 0, 20, f"messages wait for {name}")  # type: ignore[misc]
                 laboratory.stack.start_process(name)
+            # Killed again as soon as they consume, so that most of what they ever had in hand comes again.
+            laboratory.until(lambda: not laboratory.not_ready(), 30, "ready to be killed")
+        laboratory.proxies.restore()
         report.recovered(laboratory.recovery_seconds(within=30))
     report.loaded(load)
     report.note(f"{ROUNDS * len(CONSUMERS)} kills")
@@ -78,6 +80,13 @@ def test_killed_at_random_moments_under_load(laboratory: Laboratory, report: Rep
     laboratory.clear(load)
 
 
-def backlog(laboratory: Laboratory) -> int:
-    """Messages that nobody has handled yet."""
-    return sum(count for queue, count in laboratory.books.queue_lengths().items() if queue.startswith(CONSUMED))
+def polled(laboratory: Laboratory) -> int:
+    """Products whose offers have arrived in the catalog."""
+    [(count,)] = laboratory.books.query("catalog", "SELECT count(observed_at) FROM product_offers")
+    return int(count)
+
+
+def backlog(laboratory: Laboratory, name: str) -> int:
+    """Messages of a service's queues that it has not handled."""
+    service = name.removesuffix("-work")
+    return sum(count for queue, count in laboratory.books.queue_lengths().items() if queue.startswith(f"{service}."))

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
-from laboratory.offers_ms import OffersMs
-from laboratory.processes import frozen, owner_of_port
-from laboratory.report import Report
+from tests.faults.laboratory.offers_ms import OffersMs
+from tests.faults.laboratory.processes import frozen, owner_of_port
+from tests.faults.laboratory.report import Report
 
 from aggregator_contracts import ProductCreated, ProductState
 from devstack.child import Child, Command

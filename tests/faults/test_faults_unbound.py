@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import aio_pika
 import pytest
-from laboratory.report import Report
+from tests.faults.laboratory.report import Report
 
 from aggregator_contracts import ProductCreated, ProductState, parse_event
 from aggregator_contracts.topology import EXCHANGE, HISTORY_PRODUCTS, SUBSCRIPTIONS, SYNC_PRODUCTS

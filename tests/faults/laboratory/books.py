@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 import psycopg2
+from tests.faults.laboratory.history import Change, changes
+from tests.faults.laboratory.load import Load, State
+from tests.faults.laboratory.offers_ms import OffersMs
+from tests.faults.laboratory.record import Record
 
 from aggregator_contracts.topology import SUBSCRIPTIONS
 from devstack.broker_management import BrokerManagement
 from devstack.rabbitmq import VHOST
-from laboratory.history import Change, changes
-from laboratory.load import Load, State
-from laboratory.offers_ms import OffersMs
-from laboratory.record import Record
 
 PARKED = frozenset(subscription.parked_queue for subscription in SUBSCRIPTIONS)
 WORKING = frozenset(queue for subscription in SUBSCRIPTIONS for queue in (subscription.queue, subscription.retry_queue))
@@ -170,6 +170,13 @@ class Books:
     def recorded_changes(self, product_ids: Iterable[str]) -> dict[str, list[Change]]:
         """What history holds of these products."""
         wanted = list(product_ids)
+        rows = self.query(
+            "price_history",
+            "SELECT product_id::text, product_no, at, changes FROM price_changes JOIN products USING (product_no)"
+            " WHERE product_id = ANY(%s::uuid[]) ORDER BY at",
+            [wanted],
+        )
+        # Read last: what a change refers to was stored with it.
         offer_ids = {
             (number, offer_no): offer_id
             for number, offer_no, offer_id in self.query(
@@ -179,12 +186,6 @@ class Books:
                 [wanted],
             )
         }
-        rows = self.query(
-            "price_history",
-            "SELECT product_id::text, product_no, at, changes FROM price_changes JOIN products USING (product_no)"
-            " WHERE product_id = ANY(%s::uuid[]) ORDER BY at",
-            [wanted],
-        )
         found: dict[str, list[Change]] = {}
         for product_id, product_no, at, packed in rows:
             values = iter(msgspec.msgpack.decode(packed))

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from laboratory.record import PublishedList
+from tests.faults.laboratory.record import PublishedList
 
 Offers = dict[str, tuple[int, int]]
 

@@ -9,17 +9,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
+from tests.faults.laboratory.books import Balance, Books
+from tests.faults.laboratory.load import Load
+from tests.faults.laboratory.offers_ms import OffersMs
+from tests.faults.laboratory.proxy import Proxies
+from tests.faults.laboratory.record import Record
+
 from devstack import loopback_http
 from devstack.broker_management import BrokerManagement
 from devstack.conditions import wait_until
 from devstack.part import Part
 from devstack.settings import StackSettings
 from devstack.stack import Stack
-from laboratory.books import Balance, Books
-from laboratory.load import Load
-from laboratory.offers_ms import OffersMs
-from laboratory.proxy import Proxies
-from laboratory.record import Record
 
 INTERVAL_SECONDS: Final = 1
 TIMEOUT_SECONDS: Final = 2
@@ -65,10 +66,10 @@ class Laboratory:
         """The processes of our services, by name."""
         return {name: part for name, part in self.stack.parts.items() if name.startswith(OURS)}
 
-    def load(self, seed: int, rate: float = 30.0) -> Load:
-        """Writes on the catalog; a seed is used once in the life of a laboratory."""
+    def load(self, seed: int, rate: float = 30.0, timeout_seconds: float = 6.0) -> Load:
+        """Writes on the catalog, which no other load in the life of this laboratory is taken for."""
         self._loads += 1
-        return Load(self.catalog_url, seed * 1000 + self._loads, rate)
+        return Load(self.catalog_url, seed * 1000 + self._loads, rate, timeout_seconds)
 
     def part(self, name: str) -> Part:
         """A process by its name."""
@@ -129,6 +130,16 @@ class Laboratory:
             self.call("DELETE", f"/products/{canary[0]}")
         return seconds
 
+    def outbox(self) -> int:
+        """Events of the catalog that wait to be published."""
+        [(waiting,)] = self.books.query("catalog", "SELECT count(*) FROM outbox")
+        return int(waiting)
+
+    def postgres_answers(self, seconds: float) -> bool:
+        """Whether PostgreSQL runs and answers within so many seconds."""
+        part = self.part("postgresql")
+        return wait_until(lambda: part.why_not_ready() is None, seconds=seconds)
+
     def state(self) -> str:
         """What is known of what does not work."""
         return f"not ready: {self.not_ready()}; {self.books.queue_lengths()}"
@@ -159,8 +170,10 @@ class Laboratory:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda row: self.call("DELETE", f"/products/{row[0]}"), rows))
 
-    def until(self, condition: Callable[[], bool], seconds: float, what: str) -> float:
+    def until(self, condition: Callable[[], object], seconds: float, what: str) -> float:
         """Wait for a condition; how long that took. Fails when it does not hold in time."""
         began = time.monotonic()
-        assert wait_until(condition, seconds=seconds), f"{what}: not within {seconds:.0f} s; {self.state()}"
+        assert wait_until(lambda: bool(condition()), seconds=seconds), (
+            f"{what}: not within {seconds:.0f} s; {self.state()}"
+        )
         return time.monotonic() - began

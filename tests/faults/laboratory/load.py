@@ -60,6 +60,8 @@ class Load:
     catalog_url: str
     seed: int
     rate: float = 30.0
+    #: After which a request without an answer is unknown.
+    timeout_seconds: float = TIMEOUT_SECONDS
     products: list[Written] = field(default_factory=list)
     #: Products that were created together, and so are there together or not at all.
     batches: list[list[Written]] = field(default_factory=list)
@@ -95,7 +97,7 @@ class Load:
         return seconds[min(len(seconds) - 1, int(share * len(seconds)))] if seconds else 0.0
 
     async def _run(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=self.timeout_seconds)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             await asyncio.gather(*(_User(self, session, number).work() for number in range(USERS)))
 

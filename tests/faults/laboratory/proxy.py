@@ -26,6 +26,8 @@ class Link:
         self._bytes_left = _NEVER_CUT
         self._open: set[asyncio.StreamWriter] = set()
         self.port = 0
+        #: Connections that were begun, refused ones included.
+        self.attempts = 0
 
     async def listen(self) -> None:
         """Take any free port."""
@@ -63,6 +65,7 @@ class Link:
         self._loop.call_soon_threadsafe(self._flowing.set)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.attempts += 1
         if self._refusing:
             _reset(writer)
             return
@@ -171,6 +174,11 @@ class Proxies:
     def offers_ms(self) -> Link:
         """The way to the Offers MS."""
         return self._links["http"]
+
+    @property
+    def links(self) -> list[Link]:
+        """All ways, in a fixed order."""
+        return [self.database, self.broker, self.offers_ms]
 
     def restore(self) -> None:
         """End all faults of all links."""

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from laboratory.books import Balance
-from laboratory.load import Load
+from tests.faults.laboratory.books import Balance
+from tests.faults.laboratory.load import Load
 
 HEADINGS = ("fault", "load", "acc/ref/unk", "lost", "dup", "recovery", "verdict", "figures")
 

@@ -1,0 +1,84 @@
+"""Two workers share two thousand products of a slow Offers MS, and one of them hangs for a while (F10)."""
+
+import math
+import time
+from collections import Counter, defaultdict
+from contextlib import ExitStack
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from tests.faults.laboratory.laboratory import LEASE_SECONDS, Laboratory
+from tests.faults.laboratory.processes import frozen
+from tests.faults.laboratory.report import Report
+
+from offers_sync.db.models import BUCKETS
+
+pytestmark = [pytest.mark.xdist_group("faults"), pytest.mark.thorough]
+
+PRODUCTS = 2000
+INTERVAL_SECONDS = 20
+SLOW_SECONDS = 0.2
+HUNG_SECONDS = 15
+BUSIEST = 1.5
+IN_HAND = 32 + 100
+"""What a worker may have asked and not yet stored: its calls in flight, and a chunk of answers."""
+
+
+@pytest.mark.fault("F10")
+@pytest.mark.timeout(420)
+def test_a_worker_hangs_and_every_product_is_still_polled_once_in_its_slot(tmp_path: Path, report: Report) -> None:
+    with ExitStack() as close:
+        settings = {"SCALE": "offers-sync-work=2", "OFFERS_POLL_INTERVAL_SECONDS": INTERVAL_SECONDS}
+        laboratory = Laboratory(tmp_path, close, **settings, SIMULATOR_TICK_SECONDS=60)
+        for first in range(0, PRODUCTS, 1000):
+            items = [{"name": f"product {number}", "description": ""} for number in range(first, first + 1000)]
+            laboratory.call("POST", "/products/batch", {"items": items})
+        laboratory.until(lambda: len(laboratory.offers_ms.registered()) == PRODUCTS, 120, "registered")
+        laboratory.offers_ms.fault("delay", delay_seconds=SLOW_SECONDS)
+        steady_at = time.time()
+        pause(laboratory, 2 * INTERVAL_SECONDS)
+        hung_at = time.time()
+        with frozen(laboratory.pid("offers-sync-work.2")):
+            pause(laboratory, HUNG_SECONDS)
+        resumed_at = time.time()
+        pause(laboratory, 2 * INTERVAL_SECONDS)
+        polls = [call for call in laboratory.offers_ms.calls("offers") if call["at"] >= steady_at]
+        phases = {
+            product_id: bucket / BUCKETS * INTERVAL_SECONDS
+            for product_id, bucket in laboratory.books.query(
+                "offers_sync", "SELECT product_id::text, bucket FROM polled_products"
+            )
+        }
+    times: defaultdict[str, list[float]] = defaultdict(list)
+    for poll in polls:
+        times[poll["product"]].append(poll["at"])
+    slots = Counter(
+        (product_id, math.floor((at - phases[product_id]) / INTERVAL_SECONDS))
+        for product_id, ats in times.items()
+        for at in ats
+    )
+    twice = [(product_id, slot) for (product_id, slot), count in slots.items() if count > 1]
+    of_the_hung = [
+        slot
+        for product_id, slot in twice
+        if hung_at - INTERVAL_SECONDS < phases[product_id] + slot * INTERVAL_SECONDS < resumed_at
+    ]
+    longest = max(later - earlier for ats in times.values() for earlier, later in pairwise(ats))
+    steady = Counter(int(poll["at"]) for poll in polls if steady_at + 1 <= poll["at"] < hung_at - 1)
+    whole = [count for second, count in sorted(steady.items())[1:-1]]
+    busiest = max(whole) / (sum(whole) / len(whole))
+    report.note(f"{len(polls)} polls, {len(twice)} twice in a slot, all in the hands of the one that hung")
+    report.note(f"longest gap {longest:.1f} s of {INTERVAL_SECONDS} s, busiest second {busiest:.2f} of the mean")
+    assert len(times) == PRODUCTS
+    assert len(of_the_hung) == len(twice), "polled twice without need"
+    assert len(twice) <= IN_HAND, "more polled twice than the worker that hung had in hand"
+    assert longest <= 2 * INTERVAL_SECONDS + LEASE_SECONDS
+    assert busiest <= BUSIEST
+    report.lost, report.duplicated = "0", str(len(twice))
+
+
+def pause(laboratory: Laboratory, seconds: float) -> None:
+    """Let so much time pass: what is measured is what happens in it."""
+    began = time.monotonic()
+    laboratory.until(lambda: time.monotonic() > began + seconds, seconds + 10, "time passes")
