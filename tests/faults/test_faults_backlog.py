@@ -19,7 +19,7 @@ from event_bus import EventPublisher
 pytestmark = [pytest.mark.xdist_group("faults"), pytest.mark.thorough]
 
 #: Half a million are asked for with MESSAGES=500000.
-MESSAGES = int(os.environ.get("MESSAGES", "50000"))
+MESSAGES = int(os.environ.get("MESSAGES", "20000"))
 PRODUCTS = 500
 DELAY_SECONDS = 0.002
 WATCHED_SECONDS = 40

@@ -122,10 +122,15 @@ def test_the_disk_under_the_database_is_full(small_disk: Path, report: Report) -
         with laboratory.load(6, rate=20, timeout_seconds=20) as load:
             laboratory.until(lambda: load.count("accepted") > 20, 30, "load")
             filler = small_disk / "postgresql" / "filler"
-            fill(filler)
-            laboratory.until(lambda: not_ready(laboratory), 60, "readiness says so")
-            report.note(f"not ready: {', '.join(not_ready(laboratory))}")
-            filler.unlink()
+
+            def noticed() -> list[str]:
+                fill(filler)
+                return not_ready(laboratory)
+
+            with ExitStack() as full:
+                full.callback(filler.unlink)
+                laboratory.until(noticed, 60, "readiness says so")
+                report.note(f"not ready: {', '.join(not_ready(laboratory))}")
             postgres = laboratory.part("postgresql").child
             assert postgres is not None
             if not laboratory.postgres_answers(20):
@@ -144,8 +149,8 @@ def not_ready(laboratory: Laboratory) -> list[str]:
 
 
 def fill(filler: Path) -> None:
-    """Take every free byte."""
-    with filler.open("wb", buffering=0) as file:
+    """Take every byte that is free by now."""
+    with filler.open("ab", buffering=0) as file:
         try:
             while True:
                 file.write(bytes(65_536))

@@ -162,8 +162,8 @@ class Books:
         stored = self.recorded_changes(live)
         lists = self.record.lists()
         for product_id in live:
-            published = Counter(changes(lists[product_id]))
             recorded = Counter(stored.get(product_id, []))
+            published = Counter(changes(lists.get(product_id, []), {change.at for change in recorded}))
             balance.lost.extend(f"history of {product_id} lacks {change}" for change in published - recorded)
             balance.duplicated.extend(f"history of {product_id} has also {change}" for change in recorded - published)
 

@@ -1,6 +1,6 @@
 """What history must hold, from what was published: written from the contract, sharing no code with price-history."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -18,20 +18,19 @@ class Change(NamedTuple):
     stock: int | None
 
 
-def changes(published: Iterable[PublishedList]) -> list[Change]:
+def changes(published: Iterable[PublishedList], recorded_at: Collection[datetime]) -> list[Change]:
     """Every change that the published lists of one product make, as the contract tells a consumer to read them.
 
-    What is not newer than what came before it is ignored; a change is dated after the product's last one.
+    A list may be missing from history (have no change at its time in `recorded_at`) only if the contract lets every
+    consumer ignore it: another list of the same revision took its place, which means that its publisher had no confirm
+    and published again; or a newer one was published before it. A change is dated after the product's last one.
     """
     found: list[Change] = []
     known: Offers = {}
-    newest: tuple[int, datetime] | None = None
     last_at: datetime | None = None
-    for update in published:
-        position = (update.revision, update.observed_at)
-        if newest is not None and position <= newest:
+    for update, may_be_ignored in _in_true_order(list(published)):
+        if may_be_ignored and update.observed_at not in recorded_at:
             continue
-        newest = position
         different = _different(known, update.offers)
         known = update.offers
         if different:
@@ -41,6 +40,23 @@ def changes(published: Iterable[PublishedList]) -> list[Change]:
             last_at = at
             found += [Change(at, *difference) for difference in different]
     return found
+
+
+def _in_true_order(published: list[PublishedList]) -> Iterator[tuple[PublishedList, bool]]:
+    """Each list once, with whether a consumer may ignore it."""
+    overtaken: set[tuple[int, datetime]] = set()
+    newest: tuple[int, datetime] | None = None
+    lists: dict[tuple[int, datetime], PublishedList] = {}
+    for update in published:
+        position = (update.revision, update.observed_at)
+        if position not in lists and newest is not None and position < newest:
+            overtaken.add(position)
+        newest = position if newest is None else max(newest, position)
+        lists[position] = update
+    last_of_revision = dict(sorted(lists))
+    for position in sorted(lists):
+        replaced = position[1] != last_of_revision[position[0]]
+        yield lists[position], replaced or position in overtaken
 
 
 def _different(before: Offers, after: Offers) -> list[tuple[str, int | None, int | None]]:
