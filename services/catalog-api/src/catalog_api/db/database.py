@@ -1,6 +1,7 @@
 """The pool of connections, the transaction, and the one place that tells a database that is away from our mistakes."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
@@ -22,6 +23,10 @@ CLIENT_GRACE_SECONDS: Final = 2.0
 """How much later than the server's statement timeout we give up ourselves: a frozen server times nothing out."""
 IDLE_IN_TRANSACTION_SECONDS: Final = 30
 
+NO_ROOM_SECONDS: Final = 10.0
+"""How long after a write that found the disk full this process is not ready: reading alone would not show it."""
+
+_DISK_FULL: Final = "53100"
 _UNAVAILABLE_CLASSES: Final = frozenset({"08", "28", "3D", "40", "53", "57", "58"})
 """Of SQLSTATE: connection, authorization, no such database, rollback (deadlock), resources (disk, memory, connections),
 intervention (shutdown, statement timeout), system error. https://www.postgresql.org/docs/15/errcodes-appendix.html"""
@@ -51,6 +56,7 @@ class Database:
         self, dsn: str, *, application_name: str, pool_size: int, pool_timeout: float, statement_timeout: float
     ) -> None:
         self._pool_timeout = pool_timeout
+        self._no_room_until = float("-inf")
         options: dict[str, Any] = {
             "timeout": CONNECT_SECONDS,
             "command_timeout": statement_timeout + CLIENT_GRACE_SECONDS,
@@ -98,7 +104,7 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that commits at the end, and rolls back when anything is raised."""
-        with _told_apart():
+        with _told_apart(), self._noticing_a_full_disk():
             async with self._engine.begin() as connection:
                 yield connection
 
@@ -113,10 +119,21 @@ class Database:
         """For readiness.
 
         Raises:
-            DatabaseUnavailableError: no answer.
+            DatabaseUnavailableError: no answer, or no room on its disk a moment ago.
         """
+        if time.monotonic() < self._no_room_until:
+            raise DatabaseUnavailableError("DiskFullError")
         async with self.reading() as connection:
             await connection.fetchval("SELECT 1 FROM products LIMIT 1")
+
+    @contextmanager
+    def _noticing_a_full_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if _sqlstate(error) == _DISK_FULL:
+                self._no_room_until = time.monotonic() + NO_ROOM_SECONDS
+            raise
 
 
 @contextmanager
@@ -131,14 +148,19 @@ def _told_apart() -> Iterator[None]:
 
 def is_unavailable(error: BaseException) -> bool:
     """Whether the same statement may succeed later, unchanged."""
-    original = getattr(error, "orig", None) or error
-    state = getattr(original, "sqlstate", None)
+    state = _sqlstate(error)
     if state is not None:
         return state[:2] in _UNAVAILABLE_CLASSES or state in _UNAVAILABLE_STATES
     if isinstance(error, sa.exc.DBAPIError):
         return isinstance(error, sa.exc.InterfaceError | sa.exc.OperationalError) or error.connection_invalidated
     lost = isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
     return lost or isinstance(error, OSError | TimeoutError | sa.exc.TimeoutError)
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    original = getattr(error, "orig", None) or error
+    state: str | None = getattr(original, "sqlstate", None)
+    return state
 
 
 def _refuse_closed(_connection: object, record: ConnectionPoolEntry, _: PoolProxiedConnection) -> None:
