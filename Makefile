@@ -14,7 +14,7 @@ run: $(ENVIRONMENT) ## Run the whole system here, with sample data; Ctrl-C stops
 	@exec $(BIN)/devstack run --with-parent
 
 test: $(ENVIRONMENT) ## Run all tests, on a real PostgreSQL and a real RabbitMQ
-	@exec $(BIN)/pytest
+	@exec $(BIN)/pytest -n 2 --dist loadfile
 
 faults: $(ENVIRONMENT) ## Break it in every way, and balance the books: FAULTS=F1,F7 chooses, SEEDS=20 or SEED=7 repeats
 	@FAULTS=$${FAULTS:-all} exec $(BIN)/pytest tests/faults -q

@@ -16,8 +16,6 @@ import pytest
 from devstack import loopback_http
 from devstack.conditions import wait_until
 
-pytestmark = pytest.mark.xdist_group("devstack_run")
-
 START_SECONDS = 100.0
 FREE_PORTS = dict.fromkeys(("CATALOG_PORT", "PRICE_HISTORY_PORT", "SIMULATOR_PORT", "RABBITMQ_PORT"), "0")
 
