@@ -51,8 +51,8 @@ def _install(say: Callable[[str], None]) -> None:
         say("RabbitMQ is not on this machine: installing it with apt-get")
         with _no_service_starts(as_root):
             _run([*as_root, "apt-get", "update", "-q"])
-            install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", "rabbitmq-server"]
-            _run([*as_root, "env", "DEBIAN_FRONTEND=noninteractive", *install])
+            install = ["apt-get", "install", "-y", "-q", "-o", "DPkg::Lock::Timeout=300", "--no-install-recommends"]
+            _run([*as_root, "env", "DEBIAN_FRONTEND=noninteractive", *install, "rabbitmq-server"])
     elif shutil.which("brew"):
         say("RabbitMQ is not on this machine: installing it with Homebrew")
         _run(["brew", "install", "rabbitmq"])
