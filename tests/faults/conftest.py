@@ -18,7 +18,7 @@ QUICK_SEEDS = 3
 THOROUGH_SEEDS = 20
 LAST_LINES = 30
 REPORTS = pytest.StashKey[list[Report]]()
-FAILED = pytest.StashKey[bool]()
+PASSED = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -61,8 +61,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     outcome = yield
+    if outcome.when == "call":
+        item.stash[PASSED] = outcome.passed
     if outcome.failed and outcome.when == "call":
-        item.stash[FAILED] = True
         laboratory = getattr(item, "funcargs", {}).get("laboratory")
         for part in laboratory.ours.values() if isinstance(laboratory, Laboratory) else ():
             if part.child is not None:
@@ -77,7 +78,7 @@ def report(request: pytest.FixtureRequest) -> Iterator[Report]:
     line = Report(f"{marker.args[0]} {request.node.name.removeprefix('test_').replace('_', ' ')}")
     request.config.stash[REPORTS].append(line)
     yield line
-    line.verdict = "FAILED" if request.node.stash.get(FAILED, False) else "holds"
+    line.verdict = "holds" if request.node.stash.get(PASSED, False) else "FAILED"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -120,5 +121,5 @@ def keeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keeper]:
 def laboratory(keeper: Keeper, request: pytest.FixtureRequest) -> Iterator[Laboratory]:
     """A whole stack in good order."""
     yield keeper.laboratory()
-    if request.node.stash.get(FAILED, False):
+    if not request.node.stash.get(PASSED, False):
         keeper.replace()

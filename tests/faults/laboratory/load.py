@@ -98,7 +98,9 @@ class Load:
 
     async def _run(self) -> None:
         timeout = aiohttp.ClientTimeout(total=self.timeout_seconds)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
+        # A kept connection that dies would make the client send a PUT again, and hide that the first one may have arrived.
+        connector = aiohttp.TCPConnector(force_close=True)
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
             await asyncio.gather(*(_User(self, session, number).work() for number in range(USERS)))
 
     @property
