@@ -98,7 +98,7 @@ class Load:
 
     async def _run(self) -> None:
         timeout = aiohttp.ClientTimeout(total=self.timeout_seconds)
-        # A kept connection that dies would make the client send a PUT again, and hide that the first one may have arrived.
+        # When a kept connection dies, the client sends a PUT again by itself, and hides that the first one may count.
         connector = aiohttp.TCPConnector(force_close=True)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
             await asyncio.gather(*(_User(self, session, number).work() for number in range(USERS)))
