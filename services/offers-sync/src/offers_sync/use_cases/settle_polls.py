@@ -51,7 +51,8 @@ class SettlePolls:
             return True
         published = await self._publish(changes)
         async with transaction(self.engine) as connection:
-            involved = {change.bucket for change in changes} | {product.bucket for product in unknown}
+            # Those to be released as well: locked in two steps, they and a renewal could wait for each other.
+            involved = {result.bucket for result in results}
             held = await lock_held(connection, sorted(involved, key=lambda bucket: bucket.bucket))
             unknown, _ = _by_held(unknown, held)
             again = await register_again(connection, [product.product_id for product in unknown])
