@@ -13,7 +13,17 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from lifecycle import NotReadyError, ProcessSettings, Readiness, health_routes, load_settings, run_worker, wait_for_any
+from lifecycle import (
+    BrokerUrls,
+    DatabaseUrl,
+    NotReadyError,
+    ProcessSettings,
+    Readiness,
+    health_routes,
+    load_settings,
+    run_worker,
+    wait_for_any,
+)
 from lifecycle import worker as worker_module
 
 
@@ -206,3 +216,35 @@ def test_an_address_in_use_ends_the_process_and_is_named() -> None:
         )
     assert process.returncode not in (0, 2)
     assert b"address already in use" in process.stderr
+
+
+class UrlSettings(ProcessSettings):
+    database_url: DatabaseUrl
+    rabbitmq_url: BrokerUrls
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "nonsense"),
+        ("DATABASE_URL", "postgresql://u:secret@h:bad/d"),
+        ("DATABASE_URL", "mysql://u:secret@h/d"),
+        ("RABBITMQ_URL", "nonsense"),
+        ("RABBITMQ_URL", "amqp://"),
+        ("RABBITMQ_URL", "amqp://u:secret@h:bad/"),
+        ("RABBITMQ_URL", "amqp://u:secret@h/,http://h/"),
+    ],
+)
+def test_a_malformed_url_stops_the_process_instead_of_being_tried_for_ever(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgres://u@h1:5432,h2:5433/d?sslmode=require")
+    monkeypatch.setenv("RABBITMQ_URL", "amqp://u:p@h1:5672/vhost,amqps://h2/")
+    assert load_settings(UrlSettings).rabbitmq_url.count(",") == 1
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as stopped:
+        load_settings(UrlSettings)
+    assert stopped.value.code == 2
+    complaint = capsys.readouterr().err
+    assert name in complaint
+    assert "secret" not in complaint

@@ -62,6 +62,7 @@ def test_only_what_fits_a_header_is_a_token(value: object, sendable: bool) -> No
 def test_delays_grow_to_a_minute() -> None:
     assert all(0.25 <= retry_delay(0) <= 0.5 for _ in range(100))
     assert all(30 <= retry_delay(attempts) <= 60 for attempts in (7, 100, 10**9))
+    assert all(retry_delay(100, longest_seconds=5) <= 5 for _ in range(100))
     assert retry_delay(0, 30) == 30
     assert retry_delay(0, 10**6) == 300
 

@@ -42,9 +42,13 @@ def history_dsn(make_database: Callable[..., str], migrated_history: str) -> str
     return make_database(template=migrated_history)
 
 
+# The contract requires it of every process; `serve` never connects to it.
+REQUIRED: dict[str, Any] = {"rabbitmq_url": "amqp://localhost/"}
+
+
 @asynccontextmanager
 async def client_of(**settings: Any) -> AsyncIterator[httpx2.AsyncClient]:
-    app = http_app(ServeSettings(**{"api_auth": "off", **settings}))
+    app = http_app(ServeSettings(**{**REQUIRED, "api_auth": "off", **settings}))
     transport = httpx2.ASGITransport(app=app)
     async with (
         app.router.lifespan_context(app),
@@ -56,7 +60,7 @@ async def client_of(**settings: Any) -> AsyncIterator[httpx2.AsyncClient]:
 @asynccontextmanager
 async def served(dsn: str) -> AsyncIterator[str]:
     """The URL of the application on a socket of its own."""
-    server = http_server(http_app(ServeSettings(database_url=dsn, api_auth="off")), "127.0.0.1", 0)
+    server = http_server(http_app(ServeSettings(**REQUIRED, database_url=dsn, api_auth="off")), "127.0.0.1", 0)
     serving = asyncio.create_task(server.serve())
     try:
         while not server.started:  # noqa: ASYNC110 - uvicorn offers nothing to wait for

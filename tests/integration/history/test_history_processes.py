@@ -139,7 +139,7 @@ async def test_it_stops_in_time_while_the_database_is_away(rabbitmq_url: str, pu
 async def test_it_serves(history_dsn: str) -> None:
     port = free_port()
     async with (
-        process("serve", DATABASE_URL=history_dsn, PORT=str(port), API_AUTH="off"),
+        process("serve", DATABASE_URL=history_dsn, RABBITMQ_URL="amqp://localhost/", PORT=str(port), API_AUTH="off"),
         httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
     ):
         await eventually(lambda: _answers(client))

@@ -132,7 +132,7 @@ class Sync:
         await queue.consume(receive, no_ack=True)
 
     @staticmethod
-    async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    async def until(condition: Callable[[], bool], seconds: float = 30) -> None:
         """Return when the condition holds; fail when it does not in time."""
         async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110 - what is waited for happens in other processes
@@ -157,7 +157,7 @@ class Sync:
 
     async def started(self, **settings: object) -> Worker:
         worker = self.start(**settings)
-        await self.until(worker.ready, 20)
+        await self.until(worker.ready, 60)
         return worker
 
     def cli(self, *arguments: str, **settings: object) -> "subprocess.CompletedProcess[str]":
@@ -171,7 +171,7 @@ class Sync:
         await self.publisher.publish([self.created(product_id) for product_id in ids])
         return ids
 
-    async def registered(self, count: int = 1, seconds: float = 15) -> list[UUID]:
+    async def registered(self, count: int = 1, seconds: float = 30) -> list[UUID]:
         ids = await self.create(count)
         await self.until(lambda: set(ids) <= self.subjects("ProductRegistered"), seconds)
         return ids

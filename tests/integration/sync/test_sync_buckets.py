@@ -91,12 +91,12 @@ async def test_a_claim_takes_what_is_due_and_moves_it_to_its_next_slot(buckets: 
     rows = await buckets.claim()
     assert {row.product_id for row in rows} == set(ids)
     assert {(row.bucket, row.fence, row.orphaned) for row in rows} == {(1000, 1, False)}
-    assert 0 < await buckets.due_in(1000) <= INTERVAL
+    assert -10 < await buckets.due_in(1000) <= INTERVAL
     assert await buckets.on_grid(1000)
     assert await buckets.claim() == [], "it is leased, and its slot is taken"
 
 
-async def test_a_slot_that_has_just_begun_is_not_given_again(buckets: Buckets) -> None:
+async def test_a_bucket_claimed_late_skips_a_slot_that_would_follow_within_half_an_interval(buckets: Buckets) -> None:
     for bucket in range(0, 4096, 16):
         await buckets.add(bucket)
     await buckets.execute("UPDATE buckets SET due_at = now() - interval '1 s'")
@@ -107,8 +107,8 @@ async def test_a_slot_that_has_just_begun_is_not_given_again(buckets: Buckets) -
         " FROM (SELECT due_at - (leased_until - interval '15 s') AS wait FROM buckets) AS waits"
     )
     soonest, latest = map(float, result.one())  # type: ignore[arg-type]
-    assert 0 < soonest < INTERVAL * 0.05
-    assert INTERVAL * 0.95 < latest <= INTERVAL, "spread over the whole interval"
+    assert INTERVAL * 0.5 <= soonest < INTERVAL * 0.55
+    assert INTERVAL * 1.45 < latest <= INTERVAL * 1.5, "spread over a whole interval"
 
 
 async def test_longest_due_comes_first_and_an_empty_bucket_is_claimed_too(buckets: Buckets) -> None:
@@ -147,7 +147,7 @@ async def test_slots_that_passed_meanwhile_are_skipped_and_counted(buckets: Buck
     (row,) = await buckets.claim()
     await buckets.execute("UPDATE buckets SET due_at = due_at - interval '3 minutes'")
     assert await buckets.release(row) == 3
-    assert 0 < await buckets.due_in(7) <= INTERVAL
+    assert -10 < await buckets.due_in(7) <= INTERVAL
 
 
 async def test_a_late_renewal_does_not_take_a_released_bucket_back(buckets: Buckets) -> None:
@@ -173,7 +173,7 @@ async def test_a_bucket_can_keep_its_slot(buckets: Buckets) -> None:
 async def test_due_times_that_are_no_slots_are_realigned(buckets: Buckets, due: str) -> None:
     await buckets.add(9, due=due)
     assert await buckets.realign() == 1
-    assert 0 < await buckets.due_in(9) <= INTERVAL
+    assert -10 < await buckets.due_in(9) <= INTERVAL, "the slot may begin while a busy machine looks"
     assert await buckets.on_grid(9)
     assert await buckets.realign() == 0
 

@@ -21,7 +21,7 @@ async def test_three_copies_that_start_at_once_and_again_ask_for_one_token(sync:
     for _ in range(2):
         workers = [sync.start() for _ in range(3)]
         for worker in workers:
-            await sync.until(worker.ready, 20)
+            await sync.until(worker.ready, 60)
         products = await sync.registered(5)
         for worker in workers:
             assert worker.stop() == 0
@@ -37,10 +37,10 @@ async def test_a_frozen_asker_blocks_nobody_and_discards_what_it_gets(sync: "Syn
     frozen.signal(signal.SIGSTOP)
     # The database ends the frozen session after the call's timeout and five seconds, and thereby frees the lock.
     worker = sync.start(offers_request_timeout_seconds=3)
-    await sync.until(worker.ready, 30)
+    await sync.until(worker.ready, 60)
     token = stored_token(sync)
     frozen.signal(signal.SIGCONT)
-    await sync.until(frozen.ready, 20)
+    await sync.until(frozen.ready, 60)
     await sync.registered(20)
     assert stored_token(sync) == token
     assert len(sync.calls("auth")) == 2
@@ -107,7 +107,7 @@ def registered_with(sync: "Sync", token: str) -> set[str]:
 async def test_a_given_token_is_used_and_none_is_asked_for(sync: "Sync") -> None:
     token = "given-0123456789"
     worker = sync.start(offers_access_token=token)
-    await sync.until(worker.ready, 20)
+    await sync.until(worker.ready, 60)
     await sync.create()
     await sync.until(lambda: bool(sync.calls("register")))
     assert sync.calls("register")[0]["token"] == token
@@ -160,7 +160,7 @@ class TestSecondGenerationSlowly:
         worker.kill()
         sync.query("DELETE FROM access_tokens")
         worker = sync.start(offers_refresh_token="refresh")
-        await sync.until(worker.ready, 20)
+        await sync.until(worker.ready, 60)
         assert 400 in {call["status"] for call in sync.calls("auth")}
 
     async def test_a_token_rejected_before_its_time_is_renewed_or_probed_slowly(self, sync: "Sync") -> None:

@@ -8,7 +8,7 @@ import typer
 
 from event_bus.parked import ParkedMessage, ParkedMessages
 from event_bus.topology import parked_queue
-from lifecycle import ProcessSettings, load_settings, run
+from lifecycle import BrokerUrls, ProcessSettings, load_settings, run
 
 T = TypeVar("T")
 Keys = Annotated[list[str] | None, typer.Argument(help="Keys as `list` shows them.")]
@@ -18,7 +18,7 @@ All = Annotated[bool, typer.Option("--all", help="Every parked message.")]
 class BrokerSettings(ProcessSettings):
     """What looking at parked messages needs."""
 
-    rabbitmq_url: str
+    rabbitmq_url: BrokerUrls
 
 
 def parked_commands(service: str) -> typer.Typer:

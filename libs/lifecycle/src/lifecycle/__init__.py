@@ -4,11 +4,15 @@ from lifecycle.health import Check, NotReadyError, Readiness, health_routes
 from lifecycle.http import serve_http
 from lifecycle.logs import configure_logging
 from lifecycle.settings import ProcessSettings, load_settings
+from lifecycle.urls import BaseUrl, BrokerUrls, DatabaseUrl
 from lifecycle.waiting import wait_for_any
 from lifecycle.worker import Loop, run, run_worker
 
 __all__ = [
+    "BaseUrl",
+    "BrokerUrls",
     "Check",
+    "DatabaseUrl",
     "Loop",
     "NotReadyError",
     "ProcessSettings",

@@ -1,13 +1,10 @@
 """What each process of the catalog reads from its environment."""
 
 from typing import Annotated, Final, Literal
-from urllib.parse import urlsplit
 
-import psycopg2
-from psycopg2.extensions import parse_dsn
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from lifecycle import ProcessSettings
+from lifecycle import BaseUrl, BrokerUrls, DatabaseUrl, ProcessSettings
 
 MAX_PORT: Final = 65535
 
@@ -16,50 +13,17 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 PoolSize = Annotated[int, Field(ge=1, le=200)]
 
 
-def _libpq_url(url: str) -> str:
-    if not url.startswith(("postgresql://", "postgres://")):
-        raise ValueError("must start with postgresql://")
-    try:
-        ports = parse_dsn(url).get("port", "5432")
-    except psycopg2.ProgrammingError:
-        raise ValueError("is not a URL that libpq takes") from None
-    if not all(port.isdecimal() and 0 < int(port) <= MAX_PORT for port in ports.split(",")):
-        raise ValueError("names a port that is no number from 1 to 65535")
-    return url
-
-
-def _checked(url: str, *schemes: str) -> str:
-    try:
-        parts = urlsplit(url)
-        valid = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid:
-        raise ValueError(f"must be a URL with a host, {' or '.join(f'{scheme}://' for scheme in schemes)}")
-    return url
-
-
-def _amqp_urls(urls: str) -> str:
-    return ",".join(_checked(url.strip(), "amqp", "amqps") for url in urls.split(","))
-
-
-def _base_url(url: str) -> str:
-    return _checked(url, "http", "https").rstrip("/")
-
-
 class DatabaseSettings(ProcessSettings):
     """For `migrate` and `import`."""
 
-    database_url: Annotated[str, AfterValidator(_libpq_url)]
-    """A libpq URL, `postgresql://…` or `postgres://…`, with whatever parameters libpq takes."""
+    database_url: DatabaseUrl
 
 
 class ServiceSettings(DatabaseSettings):
     """What `serve` and `work` have in common: the contract requires all of it of both."""
 
-    rabbitmq_url: Annotated[str, AfterValidator(_amqp_urls)]
-    """One node's URL, or several separated by commas."""
-    price_history_url: Annotated[str, AfterValidator(_base_url)]
+    rabbitmq_url: BrokerUrls
+    price_history_url: BaseUrl
     """Base URL of price-history, without `/api/v1`."""
 
 

@@ -119,9 +119,9 @@ def _assemble(settings: WorkSettings, engine: AsyncEngine, publisher: EventPubli
         await answers(engine)
 
     async def keep_token(stopping: asyncio.Event) -> None:
-        given = settings.offers_access_token
-        if given is not None:
-            await store_given_token(engine, account_of(settings.refresh_token), given.get_secret_value())
+        if settings.offers_access_token is not None:
+            given = settings.offers_access_token.get_secret_value()
+            await store_given_token(engine, account_of(settings.refresh_token), given)
         await tokens.run(stopping)
 
     return Worker(

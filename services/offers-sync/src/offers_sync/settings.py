@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AnyHttpUrl, Field, SecretStr, TypeAdapter, field_validator
 
-from lifecycle import ProcessSettings
+from lifecycle import BrokerUrls, DatabaseUrl, ProcessSettings
 from offers_sync.domain.access_token import is_token
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -15,7 +15,7 @@ _http_url: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl)
 class DatabaseSettings(ProcessSettings):
     """For `migrate`."""
 
-    database_url: Annotated[str, Field(pattern=r"^postgres(ql)?://")]
+    database_url: DatabaseUrl
 
 
 class TokenSettings(DatabaseSettings):
@@ -57,7 +57,7 @@ class OffersMsSettings(TokenSettings):
 class WorkSettings(OffersMsSettings):
     """For `work`."""
 
-    rabbitmq_url: str
+    rabbitmq_url: BrokerUrls
     health_host: str = "127.0.0.1"
     health_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     offers_poll_interval_seconds: Annotated[float, Field(ge=0.1, le=86_400)] = 60.0

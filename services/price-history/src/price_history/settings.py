@@ -2,23 +2,9 @@
 
 from typing import Annotated, Literal
 
-from psycopg2 import ProgrammingError
-from psycopg2.extensions import parse_dsn
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field
 
-from lifecycle import ProcessSettings
-
-
-def _as_libpq_takes_it(dsn: str) -> str:
-    try:
-        parse_dsn(dsn)
-    except ProgrammingError:
-        raise ValueError("is no URL that libpq takes") from None
-    return dsn
-
-
-DatabaseUrl = Annotated[str, StringConstraints(pattern=r"^postgres(ql)?://"), AfterValidator(_as_libpq_takes_it)]
-BrokerUrl = Annotated[str, StringConstraints(pattern=r"^amqps?://")]
+from lifecycle import BrokerUrls, DatabaseUrl, ProcessSettings
 
 
 class MigrateSettings(ProcessSettings):
@@ -27,7 +13,13 @@ class MigrateSettings(ProcessSettings):
     database_url: DatabaseUrl
 
 
-class ServeSettings(MigrateSettings):
+class ServiceSettings(MigrateSettings):
+    """What `serve` and `work` have in common: the contract requires it of both."""
+
+    rabbitmq_url: BrokerUrls
+
+
+class ServeSettings(ServiceSettings):
     """`price-history serve`."""
 
     host: str = "127.0.0.1"
@@ -41,10 +33,9 @@ class ServeSettings(MigrateSettings):
     """How long the database may work on one statement of a request."""
 
 
-class WorkSettings(MigrateSettings):
+class WorkSettings(ServiceSettings):
     """`price-history work`."""
 
-    rabbitmq_url: BrokerUrl
     health_host: str = "127.0.0.1"
     health_port: Annotated[int, Field(ge=0, le=65535)] = 0
     retention_days: Annotated[int, Field(ge=1)] = 400

@@ -20,6 +20,10 @@ _PHASE: Final = f"(CAST(bucket AS float8) / {BUCKETS} * {_INTERVAL})"
 # The millisecond keeps rounding from giving a bucket the slot that has just begun once more.
 NEXT_SLOT: Final = f"to_timestamp({_PHASE} + {_INTERVAL} * (floor(({_NOW} + 0.001 - {_PHASE}) / {_INTERVAL}) + 1))"
 """SQL: the first slot of column `bucket` after now, for the parameter `interval` in seconds."""
+# A bucket that is claimed late, after an outage or a restart, skips the slot that would follow within half an interval.
+_SLOT_AFTER_CLAIM: Final = (
+    f"to_timestamp({_PHASE} + {_INTERVAL} * (floor(({_NOW} + {_INTERVAL} / 2 - {_PHASE}) / {_INTERVAL}) + 1))"
+)
 
 _SLOTS_SINCE_EPOCH: Final = f"((CAST(extract(epoch FROM due_at) AS float8) - {_PHASE}) / {_INTERVAL})"
 _FREE: Final = "(leased_until IS NULL OR leased_until < now())"
@@ -30,7 +34,7 @@ _REALIGN: Final = sa.text(
     WITH astray AS (
         SELECT bucket FROM buckets
         WHERE {_FREE} AND (
-            due_at > now() + make_interval(secs => {_INTERVAL})
+            due_at > now() + make_interval(secs => 1.5 * {_INTERVAL})
             OR due_at <= now() - make_interval(secs => {_INTERVAL})
             OR abs({_SLOTS_SINCE_EPOCH} - round({_SLOTS_SINCE_EPOCH})) * {_INTERVAL} > 0.001
         )
@@ -49,7 +53,7 @@ _REALIGN: Final = sa.text(
 _CLAIM: Final = sa.text(
     f"""
     WITH due AS (
-        SELECT bucket, due_at, leased_until, {NEXT_SLOT} AS next_slot FROM buckets
+        SELECT bucket, due_at, leased_until, {_SLOT_AFTER_CLAIM} AS next_slot FROM buckets
         WHERE due_at <= now() AND {_FREE} AND {_NOW} BETWEEN :earliest AND :latest
         ORDER BY due_at LIMIT :limit
         FOR UPDATE SKIP LOCKED

@@ -12,6 +12,7 @@ from sqlalchemy.pool import NullPool
 
 CONNECT_SECONDS: Final = 5.0
 STATEMENT_TIMEOUT: Final = "60s"
+COMMAND_SECONDS: Final = 65.0
 POOL_SIZE: Final = 6
 
 _Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -54,6 +55,8 @@ async def _connect(dsn: str, settings: dict[str, str]) -> _Session:
     return await asyncpg.connect(
         dsn,
         timeout=CONNECT_SECONDS,
+        # Where packets are dropped, no answer and no error ever comes; TCP alone would wait a quarter of an hour.
+        command_timeout=COMMAND_SECONDS,
         server_settings={
             "application_name": "offers-sync",
             "timezone": "UTC",

@@ -26,8 +26,8 @@ class Response:
 
     @property
     def is_json(self) -> bool:
-        """Whether the server calls the body JSON."""
-        content_type = self.headers.get("Content-Type", "")
+        """Whether the server calls the body JSON, or says nothing of it: its documentation names no content type."""
+        content_type = self.headers.get("Content-Type", "application/json")
         kind = content_type.partition(";")[0].strip().lower()
         return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 

@@ -68,12 +68,10 @@ class Poller:
             raise NotReadyError(f"last completed cycle {age:.0f} s ago, calls are {self._parts.gate.state}")
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """A loop for `run_worker`.
-
-        Raises:
-            DatabaseUnavailableError: at its start; later it waits for the database.
-        """
-        claims = await SlotClaims.open(self._parts.engine, self._parts.schedule)
+        """A loop for `run_worker`."""
+        claims = await self._open(stopping)
+        if claims is None:
+            return
         shift = _Shift(self._parts, claims)
         async with asyncio.TaskGroup() as group:
             shift.start(group)
@@ -87,6 +85,15 @@ class Poller:
                     pause = RETRY_SECONDS
                 await wait_for_any(stopping, seconds=pause)
             await shift.end()
+
+    async def _open(self, stopping: asyncio.Event) -> SlotClaims | None:
+        while True:
+            try:
+                return await SlotClaims.open(self._parts.engine, self._parts.schedule)
+            except DatabaseUnavailableError as error:
+                _log.warning("polling_waits_for_the_database", error=str(error))
+            if await wait_for_any(stopping, seconds=RETRY_SECONDS):
+                return None
 
 
 class _Shift:

@@ -21,8 +21,16 @@ from offers_sync.db.registrations import (
     store_refused,
     store_registered,
 )
-from offers_sync.domain.answers import BadAnswer, Refused, Registered, RegistrationAnswer, TokenRejected
-from offers_sync.domain.backoff import retry_delay
+from offers_sync.domain.answers import (
+    BadAnswer,
+    Refused,
+    Registered,
+    RegistrationAnswer,
+    Throttled,
+    TokenRejected,
+    Unavailable,
+)
+from offers_sync.domain.backoff import UNAVAILABLE_SECONDS, retry_delay
 from offers_sync.domain.call_gate import CallGate
 from offers_sync.domain.products import ClaimedRegistration
 from offers_sync.offers_ms.client import OffersClient
@@ -77,7 +85,12 @@ class Registrar:
         outcomes: Chunks[_Outcome] = Chunks(CHUNK, CHUNK_SECONDS)
 
         async def work(job: _Job) -> None:
-            outcome = await self._register(job)
+            try:
+                outcome = await self._register(job)
+            except asyncio.CancelledError:
+                # Cut off while stopping; registering once more does no harm, so nobody needs to wait for the lease.
+                outcomes.add(Postponement(job.claim, 0, 0))
+                raise
             if outcome is not None:
                 outcomes.add(outcome)
 
@@ -184,5 +197,7 @@ def _outcome(claim: ClaimedRegistration, answer: RegistrationAnswer) -> _Outcome
             return Refusal(claim, reason)
         case TokenRejected() | BadAnswer():
             return Postponement(claim, retry_delay(claim.attempts), 1)
-        case _:
-            return Postponement(claim, retry_delay(claim.attempts, answer.retry_after_seconds), 1)
+        case Unavailable(retry_after_seconds=seconds):
+            return Postponement(claim, retry_delay(claim.attempts, seconds, longest_seconds=UNAVAILABLE_SECONDS), 1)
+        case Throttled(retry_after_seconds=seconds):
+            return Postponement(claim, retry_delay(claim.attempts, seconds), 1)

@@ -16,6 +16,8 @@ from price_history.domain.errors import InvalidParameterError, UnknownOfferError
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 2
+# As in RFC 9110; the standard library has it from Python 3.13 on.
+_TITLES: Final = {422: "Unprocessable Content"}
 
 _log = structlog.get_logger()
 
@@ -24,7 +26,8 @@ Errors = Sequence[Mapping[str, str]]
 
 def problem(status: int, detail: str, errors: Errors = ()) -> dict[str, Any]:
     """The problem as JSON data."""
-    body: dict[str, Any] = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
+    title = _TITLES.get(status, HTTPStatus(status).phrase)
+    body: dict[str, Any] = {"type": "about:blank", "title": title, "status": status}
     body["detail"] = detail
     if errors:
         body["errors"] = errors
