@@ -20,7 +20,6 @@ INTERVAL = 10
 MEGABYTES_AT_MOST = 250
 OURS = ("catalog-api", "offers-sync", "price-history")
 
-pytestmark = pytest.mark.xdist_group("ten_thousand")
 Json = dict[str, Any]
 
 

@@ -21,7 +21,7 @@ from devstack.stack import Stack
 INTERVAL = 2.0
 WORKERS = ("catalog-api-work", "offers-sync-work", "price-history-work")
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("whole_path")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 Json = dict[str, Any]
 
 

@@ -16,7 +16,7 @@ from aggregator_contracts import Offer, OffersUpdate, OffersUpdated
 from aggregator_contracts.topology import HISTORY_OFFERS
 from event_bus import EventPublisher
 
-pytestmark = [pytest.mark.xdist_group("faults"), pytest.mark.thorough]
+pytestmark = pytest.mark.thorough
 
 #: Half a million are asked for with MESSAGES=500000.
 MESSAGES = int(os.environ.get("MESSAGES", "20000"))

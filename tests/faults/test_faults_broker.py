@@ -11,7 +11,7 @@ from tests.faults.laboratory.laboratory import Laboratory
 from tests.faults.laboratory.load import Load
 from tests.faults.laboratory.report import Report
 
-pytestmark = [pytest.mark.xdist_group("faults"), pytest.mark.thorough]
+pytestmark = pytest.mark.thorough
 
 AWAY_SECONDS = 10
 BLACK_HOLE_SECONDS = 60

@@ -16,7 +16,7 @@ from tests.faults.laboratory.load import Load
 from tests.faults.laboratory.processes import family, frozen
 from tests.faults.laboratory.report import Report
 
-pytestmark = [pytest.mark.xdist_group("faults"), pytest.mark.thorough]
+pytestmark = pytest.mark.thorough
 
 AWAY_SECONDS = 5
 FROZEN_SECONDS = 60

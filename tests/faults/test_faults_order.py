@@ -44,8 +44,6 @@ from price_history.entrypoints.worker import OffersHandler, ProductsHandler
 from price_history.use_cases.known_products import AddProduct, DeleteProduct
 from price_history.use_cases.record_offers import RecordOffers
 
-pytestmark = pytest.mark.xdist_group("faults")
-
 EXAMPLES = 40
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -14,7 +14,7 @@ from tests.faults.laboratory.report import Report
 
 from offers_sync.db.models import BUCKETS
 
-pytestmark = [pytest.mark.xdist_group("faults"), pytest.mark.thorough]
+pytestmark = pytest.mark.thorough
 
 PRODUCTS = 2000
 INTERVAL_SECONDS = 20

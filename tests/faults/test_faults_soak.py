@@ -11,7 +11,7 @@ from tests.faults.laboratory.laboratory import Laboratory
 from tests.faults.laboratory.processes import family, frozen, megabytes, open_files
 from tests.faults.laboratory.report import Report
 
-pytestmark = [pytest.mark.xdist_group("faults"), pytest.mark.thorough]
+pytestmark = pytest.mark.thorough
 
 SOAK_SECONDS = int(os.environ.get("SOAK_SECONDS", "120"))
 LASTS_SECONDS = 4.0

@@ -12,8 +12,6 @@ from aggregator_contracts import ProductCreated, ProductState, parse_event
 from aggregator_contracts.topology import EXCHANGE, HISTORY_PRODUCTS, SUBSCRIPTIONS, SYNC_PRODUCTS
 from event_bus import EventConsumer, EventPublisher, PublishError
 
-pytestmark = pytest.mark.xdist_group("faults")
-
 BOUND_TO_CREATED = [subscription for subscription in SUBSCRIPTIONS if ProductCreated in subscription.events]
 
 
