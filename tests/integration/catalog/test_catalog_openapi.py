@@ -81,7 +81,9 @@ async def history_url(make_database: Callable[[], str]) -> AsyncIterator[str]:
     """price-history itself."""
     dsn = make_database()
     migrate_history(dsn)
-    app = price_history.bootstrap.http_app(HistorySettings(database_url=dsn, api_auth="off"))
+    app = price_history.bootstrap.http_app(
+        HistorySettings(database_url=dsn, rabbitmq_url="amqp://localhost/", api_auth="off")
+    )
     async with served(app) as url:
         yield url
 
