@@ -27,8 +27,8 @@ from aggregator_contracts import (
     ProductState,
     ProductUpdated,
 )
-from catalog_api.db import migration as catalog_migration
 from catalog_api.db.database import Database as CatalogDatabase
+from catalog_api.db.migrate import migrate as migrate_catalog
 from catalog_api.domain.product import ProductText
 from catalog_api.use_cases.apply_offers import ApplyOffers
 from catalog_api.use_cases.apply_registration import ApplyRegistration
@@ -129,7 +129,7 @@ class Consumers:
 @pytest.fixture(scope="module")
 def migrated_databases(make_database: Callable[..., str]) -> dict[str, str]:
     dsns = {name: make_database() for name in ("catalog", "sync", "history")}
-    catalog_migration.migrate(dsns["catalog"])
+    migrate_catalog(dsns["catalog"])
     migrate_sync(dsns["sync"])
     migrate_history(dsns["history"])
     return dsns

@@ -19,7 +19,7 @@ from yarl import URL
 
 from catalog_api import bootstrap
 from catalog_api.db.database import Database
-from catalog_api.db.migration import migrate
+from catalog_api.db.migrate import migrate
 from catalog_api.settings import ServeSettings
 from devstack.conditions import wait_until
 from lifecycle.http import http_server

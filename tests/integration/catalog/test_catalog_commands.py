@@ -22,13 +22,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from typer.testing import CliRunner, Result
 
-from catalog_api.db.migration import alembic_config, migrate
+from catalog_api.db.migrate import MIGRATIONS, migrate
 from catalog_api.db.models import metadata
 from catalog_api.entrypoints.cli import app
 from catalog_api.use_cases import import_products
 from devstack.conditions import wait_until
 from devstack.ports import free_port
 from devstack.postgresql import PostgresServer
+from schema_migration import alembic_config
 
 SCRIPT = Path(sys.executable).with_name("catalog-api")
 
@@ -69,7 +70,7 @@ def test_migrations_can_be_taken_back(make_database: Callable[[], str]) -> None:
     dsn = make_database()
     migrate(dsn)
     with connected(dsn) as connection:
-        config = alembic_config()
+        config = alembic_config(MIGRATIONS)
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
         connection.commit()

@@ -12,7 +12,7 @@ import pytest
 
 from catalog_api.db import product_writes
 from catalog_api.db.database import Database
-from catalog_api.db.migration import migrate
+from catalog_api.db.migrate import migrate
 from devstack.postgresql import PostgresServer
 
 from .conftest import PRODUCT, UNKNOWN, Api, Reply, eventually, serving, settings

@@ -8,7 +8,7 @@ import structlog
 import typer
 
 from catalog_api import bootstrap
-from catalog_api.db.migration import migrate as migrate_database
+from catalog_api.db.migrate import migrate as migrate_database
 from catalog_api.entrypoints import worker
 from catalog_api.entrypoints.importing import import_file
 from catalog_api.settings import DatabaseSettings, ServeSettings, WorkSettings

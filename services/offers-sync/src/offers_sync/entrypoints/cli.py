@@ -36,6 +36,7 @@ def work() -> None:
 def migrate() -> None:
     """Bring the database to the current schema."""
     settings = load_settings(DatabaseSettings)
+    configure_logging(settings)
     try:
         migrate_database(settings.database_url)
     except psycopg2.OperationalError:

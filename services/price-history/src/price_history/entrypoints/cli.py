@@ -1,5 +1,7 @@
 """The console script `price-history`."""
 
+import psycopg2
+import structlog
 import typer
 
 from event_bus import parked_commands
@@ -10,6 +12,8 @@ from price_history.db.migrate import migrate as migrate_database
 from price_history.settings import MigrateSettings, ServeSettings, WorkSettings
 
 app = typer.Typer(help="Keeps the history of every price and computes trends.", no_args_is_help=True)
+
+_log = structlog.get_logger()
 
 app.add_typer(parked_commands("price-history"), name="parked")
 
@@ -35,5 +39,9 @@ def migrate() -> None:
     """Bring the database's tables up to this version."""
     settings = load_settings(MigrateSettings)
     configure_logging(settings)
-    migrate_database(settings.database_url)
+    try:
+        migrate_database(settings.database_url)
+    except psycopg2.OperationalError as error:
+        _log.error("database_unavailable", error=type(error).__name__)
+        raise typer.Exit(1) from None
     run(first_partitions(settings))

@@ -1,4 +1,4 @@
-"""Run by Alembic within `catalog_api.db.migration`, which hands over the connection."""
+"""Runs the migrations on the connection that `schema_migration` hands over."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""Runs the migrations over the connection that `db.migrate` opened."""
+"""Runs the migrations on the connection that `schema_migration` hands over."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that `price_history.db.migrate` hands over."""
+"""Runs the migrations on the connection that `schema_migration` hands over."""
 
 from alembic import context
 

@@ -1,0 +1,42 @@
+"""Brings a service's database to the schema of this version; several copies may do so at once, one does the work."""
+
+from importlib.resources import files
+from typing import Final
+
+import psycopg2
+import sqlalchemy as sa
+import stamina
+from alembic import command
+from alembic.config import Config
+
+LOCK_KEY: Final = 0x6D696772617465
+"""The advisory lock, within its database, of the one copy that migrates; the letters of `migrate`."""
+WAIT_SECONDS: Final = 60.0
+
+
+def migrate(dsn: str, package: str, *, wait_seconds: float = WAIT_SECONDS) -> None:
+    """Apply every migration of `package` that is missing, all of them or none, once the database accepts connections.
+
+    Raises:
+        psycopg2.OperationalError: it did not within `wait_seconds`.
+    """
+    for attempt in stamina.retry_context(psycopg2.OperationalError, attempts=None, timeout=wait_seconds):
+        with attempt:
+            psycopg2.connect(dsn, connect_timeout=5).close()
+    engine = sa.create_engine(
+        "postgresql+psycopg2://",
+        creator=lambda: psycopg2.connect(dsn, fallback_application_name="migrate"),
+        poolclass=sa.NullPool,
+    )
+    with engine.begin() as connection:
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+        config = alembic_config(package)
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def alembic_config(package: str) -> Config:
+    """Alembic's settings: the migrations of this package."""
+    config = Config()
+    config.set_main_option("script_location", str(files(package)))
+    return config
