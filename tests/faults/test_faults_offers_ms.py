@@ -10,8 +10,6 @@ import pytest
 from tests.faults.laboratory.laboratory import INTERVAL_SECONDS, TIMEOUT_SECONDS, Laboratory
 from tests.faults.laboratory.report import Report
 
-pytestmark = pytest.mark.thorough
-
 #: Ten minutes are asked for with OUTAGE_SECONDS=600.
 OUTAGE_SECONDS = int(os.environ.get("OUTAGE_SECONDS", "60"))
 Json = dict[str, Any]

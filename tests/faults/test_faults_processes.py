@@ -7,8 +7,6 @@ import pytest
 from tests.faults.laboratory.laboratory import Laboratory
 from tests.faults.laboratory.report import Report
 
-pytestmark = pytest.mark.thorough
-
 KILLS = 5
 ROUNDS = 3
 CONSUMERS = ("catalog-api-work", "offers-sync-work", "price-history-work")

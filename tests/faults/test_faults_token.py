@@ -22,8 +22,6 @@ from offers_simulator.launch import launched
 from offers_sync.db.access_tokens import LOCK_KEY
 from offers_sync.db.migrate import migrate
 
-pytestmark = pytest.mark.thorough
-
 WORKERS = 8
 PRODUCTS = 40
 TIMEOUT_SECONDS = 2

@@ -10,9 +10,9 @@ from pydantic import TypeAdapter
 
 from catalog_api.domain.product import NAME_MAX, checked_name
 from catalog_api.entrypoints.http.conditions import precondition
-from catalog_api.entrypoints.http.problems import pointer
 from catalog_api.entrypoints.http.schemas import Name
 from catalog_api.settings import ServeSettings
+from http_api import pointer
 from lifecycle import load_settings
 
 NAME_SCHEMA = TypeAdapter(Name).json_schema()

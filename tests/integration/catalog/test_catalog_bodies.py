@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from .conftest import Api, eventually
+from .conftest import Api, eventually, serving, settings
 
 JSON = {"Content-Type": "application/json"}
 
@@ -50,6 +50,19 @@ async def test_what_is_not_json_is_400(api: Api, body: bytes) -> None:
 )
 async def test_other_content_types_are_415(api: Api, content_type: str) -> None:
     (await api("POST", "/products", data=b"{}", headers={"Content-Type": content_type})).problem(415)
+
+
+async def test_a_body_that_does_not_arrive_is_408(catalog_dsn: str) -> None:
+    arrived = asyncio.Event()
+
+    async def never_whole() -> AsyncIterator[bytes]:
+        yield b'{"name": '
+        await arrived.wait()
+
+    async with serving(settings(catalog_dsn, http_body_seconds=0.2)) as api:
+        (await api("POST", "/products", data=never_whole(), headers=JSON)).problem(408)
+        arrived.set()
+        assert (await api("GET", "/products")).status == 200
 
 
 @pytest.mark.parametrize(("path", "limit"), [("/products", 64 * 1024), ("/products/batch", 8 * 1024 * 1024)])

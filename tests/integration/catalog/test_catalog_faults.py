@@ -148,6 +148,26 @@ async def test_an_exhausted_pool_is_503_and_others_wait_in_bounds(
         assert [(await task).status for task in stuck] == [200, 200]
 
 
+async def test_more_requests_than_are_taken_at_once_are_503_at_once_and_health_still_answers(
+    catalog_dsn: str, database: Database, sql: Any
+) -> None:
+    async def both_wait() -> bool:
+        return bool(await sql.fetchval(WAITING) == 2)
+
+    async with serving(settings(catalog_dsn, http_max_requests_in_flight=2)) as api:
+        product = (await api.create())["id"]
+        async with database.transaction() as elsewhere:
+            await product_writes.lock(elsewhere, UUID(product))
+            stuck = [asyncio.create_task(api("PATCH", f"/products/{product}", json={"name": str(n)})) for n in range(2)]
+            await eventually(both_wait)
+            refused = await api("GET", f"/products/{product}")
+            assert "2 requests" in refused.problem(503)["detail"]
+            assert int(refused.headers["Retry-After"]) >= 1
+            assert (await readiness(api))[0] == 200
+        assert [(await task).status for task in stuck] == [200, 200]
+        assert (await api("GET", f"/products/{product}")).status == 200
+
+
 @pytest.mark.parametrize("path", ["/products", f"/products/{UNKNOWN}"])
 async def test_a_server_that_answers_garbage_is_503(path: str) -> None:
     async def garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -26,7 +26,7 @@ from price_history.db.engine import Database
 from price_history.db.migrate import migrate
 from price_history.domain.recording import ObservedList
 from price_history.entrypoints.http import schemas
-from price_history.entrypoints.http.middleware import request_seconds
+from price_history.entrypoints.http.app import REQUEST_SECONDS
 from price_history.settings import ServeSettings
 from price_history.use_cases.known_products import AddProduct, DeleteProduct
 from price_history.use_cases.record_offers import RecordOffers
@@ -535,7 +535,7 @@ def answered_200() -> dict[str, float]:
     """How many requests under the API were answered 200, by route."""
     return {
         sample.labels["route"]: sample.value
-        for metric in request_seconds.collect()
+        for metric in REQUEST_SECONDS.collect()
         for sample in metric.samples
         if sample.name.endswith("_count") and sample.labels["status"] == "200" and "/api/" in sample.labels["route"]
     }

@@ -53,9 +53,7 @@ def http_application(settings: ServeSettings) -> FastAPI:
         async with database, price_history:
             yield
 
-    return create_application(
-        catalog, Readiness({"database": database.check}), lifespan, access_required=settings.api_auth == "required"
-    )
+    return create_application(catalog, Readiness({"database": database.check}), lifespan, settings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,10 @@ class ServeSettings(ServiceSettings):
     host: str = "127.0.0.1"
     port: Port = 8000
     api_auth: Literal["required", "off"] = "required"
+    http_max_requests_in_flight: Annotated[int, Field(ge=1)] = 256
+    """Requests to the API that are answered at once; what comes beyond is answered 503."""
+    http_body_seconds: Seconds = 30.0
+    """How long a request's body may take to arrive."""
     price_history_timeout_seconds: Seconds = 5.0
     """From asking price-history to the last byte of its JSON answer."""
     price_history_csv_timeout_seconds: Seconds = 300.0

@@ -39,7 +39,7 @@ def http_app(settings: ServeSettings) -> FastAPI:
         read_history=ReadHistory(database),
         readiness=Readiness({"database": database.check}),
         close=database.close,
-        access_required=settings.api_auth == "required",
+        settings=settings,
     )
 
 

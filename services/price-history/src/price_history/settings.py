@@ -25,6 +25,8 @@ class ServeSettings(ServiceSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8001
     api_auth: Literal["required", "off"] = "required"
+    http_max_requests_in_flight: Annotated[int, Field(ge=1)] = 256
+    """Requests to the API that are answered at once; what comes beyond is answered 503."""
     database_pool_size: Annotated[int, Field(ge=1)] = 10
     """Connections at most; requests beyond wait for one."""
     database_pool_timeout_seconds: Annotated[float, Field(gt=0)] = 3.0

@@ -7,7 +7,7 @@ from typing import Any, Final, Never, TypeVar
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from catalog_api.entrypoints.http.problems import RequestRefusedError, validation_errors
+from http_api import RequestRefusedError, validation_errors
 
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"

@@ -25,7 +25,7 @@ _IF_MATCH: Final = {
         )
     ]
 }
-_RESPONSES: Final = {200: {"headers": ETAG}, **problem_responses(400, 404, 412, 413, 415, 422)}
+_RESPONSES: Final = {200: {"headers": ETAG}, **problem_responses(400, 404, 408, 412, 413, 415, 422)}
 
 
 def add_changing_routes(router: APIRouter, catalog: Catalog) -> None:

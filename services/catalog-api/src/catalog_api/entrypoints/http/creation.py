@@ -14,11 +14,11 @@ from catalog_api.entrypoints.http import examples
 from catalog_api.entrypoints.http.answers import answer_response, created_answer, ok_answer
 from catalog_api.entrypoints.http.bodies import errors_of, read_json, validated
 from catalog_api.entrypoints.http.openapi import ETAG, json_body, problem_responses
-from catalog_api.entrypoints.http.problems import problem
 from catalog_api.entrypoints.http.routing import BATCH_PATH, PRODUCTS
 from catalog_api.entrypoints.http.schemas import BatchInput, BatchOutput, ProductInput, ProductOutput
 from catalog_api.use_cases.answer_once import Answer, KeyedRequest
 from catalog_api.use_cases.catalog import Catalog
+from http_api import problem
 
 IdempotencyKey = Annotated[
     str | None,
@@ -47,7 +47,7 @@ def add_creation_routes(router: APIRouter, catalog: Catalog) -> None:
         PRODUCTS,
         status_code=201,
         response_model=ProductOutput,
-        responses={201: {"headers": _LOCATION | ETAG | _REPLAYED}, **problem_responses(400, 409, 413, 415, 422)},
+        responses={201: {"headers": _LOCATION | ETAG | _REPLAYED}, **problem_responses(400, 408, 409, 413, 415, 422)},
         openapi_extra=json_body(ProductInput, examples.PRODUCT_INPUT),
         summary="Create a product",
         operation_id="create_product",
@@ -67,7 +67,7 @@ def add_creation_routes(router: APIRouter, catalog: Catalog) -> None:
     @router.post(
         BATCH_PATH,
         response_model=BatchOutput,
-        responses={200: {"headers": _REPLAYED}, **problem_responses(400, 409, 413, 415, 422)},
+        responses={200: {"headers": _REPLAYED}, **problem_responses(400, 408, 409, 413, 415, 422)},
         openapi_extra=json_body(BatchInput, examples.BATCH_INPUT),
         summary="Create up to 1000 products",
         operation_id="create_products",

@@ -9,9 +9,10 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from catalog_api.entrypoints.http import examples, problems
+from catalog_api.entrypoints.http import examples
 from catalog_api.entrypoints.http.bodies import JSON
 from catalog_api.entrypoints.http.schemas import BatchInput, Problem, ProductInput, ProductPatch
+from http_api import MEDIA_TYPE, problem
 
 _REFERENCE: Final = "#/components/schemas/{model}"
 _RETRY_AFTER: Final = {
@@ -21,6 +22,7 @@ _DETAILS: Final = {
     400: "The body is not JSON.",
     401: "A bearer token is required.",
     404: "There is no such product.",
+    408: "The body did not arrive in time.",
     409: "The first request with this Idempotency-Key is still being handled.",
     412: "The product is at another version than If-Match names.",
     413: "The body is too large.",
@@ -45,9 +47,9 @@ def _problem_response(status: int) -> dict[str, Any]:
     return {
         "description": detail,
         "content": {
-            problems.MEDIA_TYPE: {
+            MEDIA_TYPE: {
                 "schema": {"$ref": _REFERENCE.format(model="Problem")},
-                "example": problems.problem(status, detail, errors),
+                "example": problem(status, detail, errors),
             }
         },
         **({"headers": _RETRY_AFTER} if status in {409, 503} else {}),

@@ -11,9 +11,8 @@ from pydantic import BeforeValidator
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
 
-from catalog_api.entrypoints.http.problems import RequestRefusedError, pointer
+from http_api import API, RequestRefusedError, pointer
 
-API: Final = "/api/v1"
 PRODUCTS: Final = f"{API}/products"
 BATCH_PATH: Final = f"{PRODUCTS}/batch"
 PRODUCT: Final = f"{PRODUCTS}/{{product_id:product_id}}"

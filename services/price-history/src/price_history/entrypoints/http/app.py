@@ -3,16 +3,20 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import Final
 
 from fastapi import FastAPI
 
+from http_api import Closed, InFlightLimit, Measured, add_problem_handlers, request_histogram
 from lifecycle import Readiness, health_routes
 from price_history.entrypoints.http.history import history_router
-from price_history.entrypoints.http.middleware import Closed, Measured
 from price_history.entrypoints.http.openapi import document
-from price_history.entrypoints.http.problems import add_problem_handlers
+from price_history.entrypoints.http.problems import ANSWERS
+from price_history.settings import ServeSettings
 from price_history.use_cases.read_history import ReadHistory
 from price_history.use_cases.read_trend import ReadTrend
+
+REQUEST_SECONDS: Final = request_histogram("aggregator_price_history_http_request_seconds")
 
 
 def create_app(
@@ -21,7 +25,7 @@ def create_app(
     read_history: ReadHistory,
     readiness: Readiness,
     close: Callable[[], Awaitable[None]],
-    access_required: bool,
+    settings: ServeSettings,
 ) -> FastAPI:
     """The application; `close` is awaited when it stops."""
 
@@ -38,10 +42,11 @@ def create_app(
         redirect_slashes=False,
         redoc_url=None,
     )
-    if access_required:
+    if settings.api_auth == "required":
         app.add_middleware(Closed)
-    app.add_middleware(Measured)
-    add_problem_handlers(app)
+    app.add_middleware(InFlightLimit, limit=settings.http_max_requests_in_flight)
+    app.add_middleware(Measured, seconds=REQUEST_SECONDS)
+    add_problem_handlers(app, ANSWERS)
     app.router.routes.extend(health_routes(readiness))
     app.include_router(history_router(read_trend, read_history))
     app.openapi = document(app)  # type: ignore[method-assign]

@@ -7,11 +7,11 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Path, Query
 from starlette.responses import Response
 
+from http_api import API
 from price_history.domain.errors import DeletedProductError, UnknownProductError
 from price_history.entrypoints.http import schemas
 from price_history.entrypoints.http.answers import CSV, history_csv_response, history_response, trend_response
 from price_history.entrypoints.http.media_types import prefers_csv
-from price_history.entrypoints.http.middleware import API
 from price_history.entrypoints.http.openapi import PROBLEMS
 from price_history.entrypoints.http.parameters import HistoryQuery, ProductTrendQuery, TrendQuery
 from price_history.use_cases.read_history import EMPTY_PAGE, ReadHistory

@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from price_history.entrypoints.http.problems import MEDIA_TYPE
+from http_api import MEDIA_TYPE
 from price_history.entrypoints.http.schemas import Problem
 
 _REFERENCE: Final = "#/components/schemas/{model}"

@@ -1,0 +1,107 @@
+"""What surrounds every request: its measure, and the gates in front of the API."""
+
+import time
+from typing import Final
+
+from prometheus_client import Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from http_api.problems import problem_response
+
+API: Final = "/api/v1"
+OVERLOADED_RETRY_AFTER_SECONDS: Final = 1
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def request_histogram(name: str) -> Histogram:
+    """The histogram for `Measured`, in seconds."""
+    return Histogram(
+        name,
+        "Time to answer HTTP requests, to the last byte, by route template",
+        ["method", "route", "status"],
+        buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+    )
+
+
+class Measured:
+    """Counts and times requests by route template, so that no id becomes a label."""
+
+    def __init__(self, app: ASGIApp, *, seconds: Histogram) -> None:
+        self._app = app
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = "none"
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = str(message["status"])
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        finally:
+            route = getattr(scope.get("route"), "path_format", "other")
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._seconds.labels(method, route, status).observe(time.perf_counter() - started)
+
+
+class InFlightLimit:
+    """Answers 503 with Retry-After, at once, what comes while `limit` requests to the API are in flight.
+
+    So a client that sends more than can be answered costs neither memory nor the time of those who are being answered.
+    Health and metrics are always served.
+    """
+
+    def __init__(self, app: ASGIApp, *, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+        self._in_flight = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if not _is_for_api(scope):
+            await self._app(scope, receive, send)
+            return
+        if self._in_flight >= self._limit:
+            answer = problem_response(
+                503,
+                f"{self._limit} requests are being answered, as many as this server takes; try again.",
+                headers={"Retry-After": str(OVERLOADED_RETRY_AFTER_SECONDS)},
+            )
+            await answer(scope, receive, send)
+            return
+        self._in_flight += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._in_flight -= 1
+
+
+class Closed:
+    """Answers every request to the API with 401: access is required, and this version has no tokens to grant it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if not _is_for_api(scope):
+            await self._app(scope, receive, send)
+            return
+        answer = problem_response(
+            401,
+            "This API requires a bearer token (API_AUTH=required), and this version has no tokens yet.",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+        await answer(scope, receive, send)
+
+
+def _is_for_api(scope: Scope) -> bool:
+    return scope["type"] == "http" and f"{scope['path']}/".startswith(f"{API}/")

@@ -1,0 +1,66 @@
+"""More requests than the API can answer: some are answered, the others told to come again, and nothing grows."""
+
+import asyncio
+import time
+from collections import Counter
+from typing import NamedTuple
+
+import aiohttp
+import pytest
+from tests.faults.laboratory.laboratory import Laboratory
+from tests.faults.laboratory.processes import megabytes
+from tests.faults.laboratory.report import Report
+
+pytestmark = pytest.mark.thorough
+
+CLIENTS = 600
+SECONDS = 6.0
+SLOWEST_SECONDS = 15.0
+GROWTH_MEGABYTES = 100
+PATHS = ("/products?limit=100", "/products?q=load&sort=name", "/products?sort=-best_price")
+SERVER = "catalog-api-serve"
+
+
+class Answered(NamedTuple):
+    status: int
+    seconds: float
+    told_when: bool
+
+
+@pytest.mark.fault("OVERLOAD")
+@pytest.mark.timeout(180)
+def test_more_requests_than_the_api_can_answer(laboratory: Laboratory, report: Report) -> None:
+    with laboratory.load(31, rate=10, timeout_seconds=SLOWEST_SECONDS) as load:
+        laboratory.until(lambda: load.count("accepted") > 20, 30, "load")
+        before = megabytes(laboratory.pid(SERVER))
+        answers = asyncio.run(overload(f"{laboratory.catalog_url}/api/v1"))
+        grown = megabytes(laboratory.pid(SERVER)) - before
+        report.recovered(laboratory.recovery_seconds(within=15))
+    report.loaded(load)
+    statuses = Counter(answer.status for answer in answers)
+    slowest = max(answer.seconds for answer in answers)
+    report.note(f"{CLIENTS} clients beside it: {dict(statuses)}, slowest {slowest:.1f} s, memory +{grown:.0f} MB")
+    assert statuses.keys() == {200, 503}
+    assert all(answer.told_when for answer in answers if answer.status == 503)
+    assert slowest < SLOWEST_SECONDS
+    assert grown < GROWTH_MEGABYTES
+    report.balanced(laboratory.drain(load))
+    laboratory.clear(load)
+
+
+async def overload(api: str) -> list[Answered]:
+    """What clients were answered, each of whom asks again as soon as it has an answer."""
+    answers: list[Answered] = []
+    ends_at = time.monotonic() + SECONDS
+
+    async def client(number: int) -> None:
+        while time.monotonic() < ends_at:
+            began = time.monotonic()
+            async with session.get(f"{api}{PATHS[number % len(PATHS)]}") as response:
+                await response.read()
+            answers.append(Answered(response.status, time.monotonic() - began, "Retry-After" in response.headers))
+
+    timeout = aiohttp.ClientTimeout(total=2 * SLOWEST_SECONDS)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session:
+        await asyncio.gather(*(client(number) for number in range(CLIENTS)))
+    return answers
