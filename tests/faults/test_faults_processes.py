@@ -20,6 +20,7 @@ def test_consumers_killed_again_and_again_with_messages_in_flight(laboratory: La
     laboratory.proxies.database.delay(0.01)
     with laboratory.load(4, rate=15) as load:
         laboratory.until(lambda: polled(laboratory) > 10, 30, "offers flow")
+        poison = laboratory.poison()
         for _ in range(ROUNDS):
             for name in CONSUMERS:
                 laboratory.stack.kill_process(name)
@@ -30,8 +31,9 @@ def test_consumers_killed_again_and_again_with_messages_in_flight(laboratory: La
         laboratory.proxies.restore()
         report.recovered(laboratory.recovery_seconds(within=30))
     report.loaded(load)
-    report.note(f"{ROUNDS * len(CONSUMERS)} kills")
-    report.balanced(laboratory.drain(load))
+    report.note(f"{ROUNDS * len(CONSUMERS)} kills, {len(poison)} messages of poison parked, and nothing else")
+    report.balanced(laboratory.drain(load, poison=poison))
+    laboratory.take_poison()
     laboratory.clear(load)
 
 

@@ -90,6 +90,7 @@ def test_everything_at_random(laboratory: Laboratory, report: Report) -> None:
     met: list[str] = []
     with laboratory.load(seed, rate=8) as load:
         laboratory.until(lambda: load.count("accepted") > 20, 30, "load")
+        poison = laboratory.poison()
         early = sizes(laboratory)
         began = time.monotonic()
         while time.monotonic() - began < SOAK_SECONDS:
@@ -101,7 +102,8 @@ def test_everything_at_random(laboratory: Laboratory, report: Report) -> None:
         report.recovered(laboratory.recovery_seconds(within=60))
     report.loaded(load)
     report.note(f"{len(met)} faults of {len(set(met))} kinds in {SOAK_SECONDS} s")
-    report.balanced(laboratory.drain(load, seconds=120))
+    report.balanced(laboratory.drain(load, seconds=120, poison=poison))
+    laboratory.take_poison()
     assert load.server_errors == []
     late = sizes(laboratory)
     for name, (pid, memory, files) in early.items():

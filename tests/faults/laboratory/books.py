@@ -1,7 +1,7 @@
 """The books: what was accepted, published, stored and polled must tell one story, whatever happened in between."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,8 +50,8 @@ class Books:
     offers_ms: OffersMs
     record: Record
 
-    def balance(self, load: Load, *, poison: int = 0) -> Balance:
-        """Everything about the products of one load, and all queues; `poison` messages are meant to be parked."""
+    def balance(self, load: Load, *, poison: Collection[str] = ()) -> Balance:
+        """Everything about the products of one load, and all queues; `poison` has the ids of what is to be parked."""
         balance = Balance()
         self._queues(balance, poison)
         if balance.holds:
@@ -77,14 +77,20 @@ class Books:
         queues = self.management.call("GET", f"/queues/{VHOST}")
         return {queue["name"]: queue.get("messages", -1) for queue in queues}
 
-    def _queues(self, balance: Balance, poison: int) -> None:
+    def messages(self, queue: str, *, take: bool = False) -> list[str]:
+        """The ids of the messages of a queue, which stay there unless they are to be taken."""
+        wanted = {"count": 10_000, "ackmode": f"ack_requeue_{str(not take).lower()}", "encoding": "auto"}
+        messages = self.management.call("POST", f"/queues/{VHOST}/{queue}/get", wanted)
+        return [message["properties"].get("message_id", "") for message in messages]
+
+    def _queues(self, balance: Balance, poison: Collection[str]) -> None:
         lengths = self.queue_lengths()
         for queue in WORKING:
             if lengths.get(queue, -1):
                 balance.unsettled.append(f"{lengths.get(queue)} messages in {queue}")
-        parked = sum(lengths.get(queue, 0) for queue in PARKED)
-        if parked != poison:
-            balance.unsettled.append(f"{parked} messages are parked, and {poison} are poison")
+        parked = {message for queue in PARKED if lengths.get(queue) for message in self.messages(queue)}
+        if parked != set(poison):
+            balance.unsettled.append(f"{parked} are parked, and {set(poison)} are poison")
 
     def _outboxes(self, balance: Balance) -> None:
         for database in ("catalog", "offers_sync"):

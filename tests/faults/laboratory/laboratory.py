@@ -3,22 +3,25 @@
 import contextlib
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
-from tests.faults.laboratory.books import Balance, Books
+from tests.faults.laboratory.books import PARKED, Balance, Books
 from tests.faults.laboratory.load import Load
 from tests.faults.laboratory.offers_ms import OffersMs
 from tests.faults.laboratory.proxy import Proxies
 from tests.faults.laboratory.record import Record
 
+from aggregator_contracts.topology import SUBSCRIPTIONS
 from devstack import loopback_http
 from devstack.broker_management import BrokerManagement
 from devstack.conditions import wait_until
 from devstack.part import Part
+from devstack.rabbitmq import VHOST
 from devstack.settings import StackSettings
 from devstack.stack import Stack
 
@@ -148,7 +151,25 @@ class Laboratory:
         """One request to the catalog. Raises OSError for any answer but a success."""
         return loopback_http.call(method, f"{self.catalog_url}/api/v1{path}", body, seconds=5.0)
 
-    def drain(self, load: Load, *, seconds: float = DRAIN_SECONDS, poison: int = 0) -> Balance:
+    def poison(self) -> list[str]:
+        """Put a message that no one can read into each of our queues; their ids."""
+        messages = {f"poison {uuid4()}": subscription.queue for subscription in SUBSCRIPTIONS}
+        for message_id, queue in messages.items():
+            body = {
+                "routing_key": queue,
+                "properties": {"message_id": message_id, "delivery_mode": 2},
+                "payload": "poison",
+                "payload_encoding": "string",
+            }
+            self.books.management.call("POST", f"/exchanges/{VHOST}/amq.default/publish", body)
+        return list(messages)
+
+    def take_poison(self) -> None:
+        """Empty the parked queues."""
+        for queue in PARKED:
+            self.books.messages(queue, take=True)
+
+    def drain(self, load: Load, *, seconds: float = DRAIN_SECONDS, poison: Collection[str] = ()) -> Balance:
         """Let everything come to rest; the balance once it holds, or as it stands after so many seconds."""
         self.offers_ms.freeze()
         balance = Balance(unsettled=["never looked"])
