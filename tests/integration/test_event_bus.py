@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import aio_pika
 import aiohttp
 import pytest
+from tests.disk_alarm import disk_alarm
 
 from aggregator_contracts import (
     Event,
@@ -22,6 +23,7 @@ from aggregator_contracts import (
 )
 from aggregator_contracts.topology import EXCHANGE, HISTORY_OFFERS, SUBSCRIPTIONS, SYNC_PRODUCTS, Subscription
 from devstack.broker_management import BrokerManagement
+from devstack.rabbitmq import RabbitNode
 from event_bus import EventConsumer, EventPublisher, PublishError, Unprocessable
 from event_bus import consumer as consumer_module
 
@@ -91,6 +93,27 @@ async def message_in(channel: aio_pika.abc.AbstractChannel, queue: str) -> aio_p
 
 def created() -> ProductCreated:
     return ProductCreated.of(ProductState(product_id=uuid4(), version=1, name="Sekačka", description=""))
+
+
+async def test_a_broker_that_blocks_publishers_is_waited_for_and_has_each_event_once(
+    private_broker: RabbitNode,
+) -> None:
+    publisher = EventPublisher(private_broker.url(), timeout=1)
+    before, during = created(), created()
+    await publisher.publish([before])
+    with disk_alarm(private_broker):
+        publishing = asyncio.create_task(publisher.publish([during]))
+        done, _ = await asyncio.wait([publishing], timeout=3)
+        assert not done, "confirmed, or given up, while the broker takes nothing"
+    await asyncio.wait_for(publishing, 30)
+    await publisher.stop()
+    inbox = Inbox()
+    async with consuming(private_broker.url(), inbox):
+        last = created()
+        after = EventPublisher(private_broker.url())
+        await after.publish([last])
+        await after.stop()
+        assert await inbox.holds(3) == [before, during, last]
 
 
 async def test_events_arrive_whole_and_in_order(rabbitmq_url: str, publisher: EventPublisher) -> None:

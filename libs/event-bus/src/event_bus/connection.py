@@ -22,6 +22,7 @@ HEARTBEAT_SECONDS: Final = 10
 """A peer that is black-holed is noticed after two missed heartbeats."""
 CONNECT_SECONDS: Final = 10.0
 CLOSE_SECONDS: Final = 3.0
+DEAF_CLOSE_SECONDS: Final = 0.5
 
 BROKER_ERRORS: Final = (AMQPException, FastStreamException, ConnectionError, OSError, TimeoutError, RuntimeError)
 """What a broken or refused connection raises; aiormq raises RuntimeError on a channel that is closing."""
@@ -46,7 +47,7 @@ class Connection:
         self.lost = asyncio.Event()
         self.confirmed = 0
         """Publishes confirmed so far: whether the broker makes progress."""
-        self._amqp: RobustConnection
+        self._amqp: RobustConnection | None = None
         self.broker = RabbitBroker(
             url,
             timeout=CONNECT_SECONDS,
@@ -75,11 +76,27 @@ class Connection:
 
     async def channel(self) -> AbstractChannel:
         """A channel of its own over this connection."""
+        if self._amqp is None:
+            raise ConnectionError("not open")
         return await self._amqp.channel()
+
+    async def blocked(self) -> bool:
+        """Whether the broker reads nothing more from this connection, as it does while its memory or disk runs out."""
+        if self._amqp is None or self._amqp.transport is None:
+            return False
+        try:
+            # It waits for nothing else on a connection that is open.
+            async with asyncio.timeout(0):
+                await self._amqp.transport.ready()
+        except TimeoutError:
+            return True
+        return False
 
     async def close(self) -> None:
         """Close for good, whatever state it is in, waiting for handlers in flight at most three seconds."""
+        # A broker that reads nothing does not hear a farewell either.
+        seconds = DEAF_CLOSE_SECONDS if await self.blocked() else 2 * CLOSE_SECONDS
         self.lost.set()
         with contextlib.suppress(*BROKER_ERRORS):
-            async with asyncio.timeout(2 * CLOSE_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self.broker.stop()

@@ -44,7 +44,8 @@ class EventPublisher:
 
     Args:
         url: the broker's URL, or several separated by commas.
-        timeout: seconds without any confirm after which a publish has failed.
+        timeout: seconds without any confirm after which a publish has failed; not counted while the broker says that it
+            blocks publishers.
     """
 
     def __init__(self, url: str, *, timeout: float = PUBLISH_SECONDS) -> None:
@@ -94,18 +95,21 @@ class EventPublisher:
             failures.inc()
             await self._discard(connection)
             raise PublishError(f"{len(batch)} events not confirmed: {type(error).__name__}: {error}") from error
+        finally:
+            publishing.cancel()
         for event in batch:
             published.labels(event.type).inc()
 
     async def _while_confirms_arrive(self, connection: Connection, publishing: "asyncio.Future[list[None]]") -> None:
-        # A deadline for the whole batch would have a slow broker sent the same events again and again.
+        # A deadline for the whole batch would have a slow broker sent the same events again and again. One that blocks
+        # publishers has in hand what was sent, and confirms it when it has room again: sent once more over another
+        # connection, it would be there twice, each time somewhere else in the order.
         while True:
-            confirmed = connection.confirmed
+            confirmed, blocked = connection.confirmed, await connection.blocked()
             done, _ = await asyncio.wait([publishing], timeout=self._timeout)
             if done:
                 break
-            if connection.confirmed == confirmed:
-                publishing.cancel()
+            if connection.confirmed == confirmed and not blocked and not await connection.blocked():
                 raise TimeoutError(f"no confirm for {self._timeout:g} s")
         await publishing
 

@@ -19,6 +19,8 @@ BATCH: Final = 200
 STANDBY_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 5.0
 """How long a row whose notification went astray may lie."""
+PATIENCE_SECONDS: Final = 1.0
+"""How long a publish may go on after the relay was asked to stop; what is not confirmed stays in the outbox."""
 FROZEN_SECONDS: Final = 30
 """The database ends the session of a relay that says nothing for so long, so that another one takes over."""
 FIRST_BACKOFF_SECONDS: Final = 0.1
@@ -105,22 +107,33 @@ class OutboxRelay:
             return False
         events = [OutgoingEvent(row["event_id"], row["type"], row["body"].encode()) for row in rows]
         backoff = FIRST_BACKOFF_SECONDS
-        while not await self._published(events):
+        while not await self._published(events, session, stopping):
             if await wait_for_any(stopping, seconds=backoff):
                 return False
             backoff = min(backoff * 2, LAST_BACKOFF_SECONDS)
-            # Speaking to the database shows that the lock is still held, and that this relay is not frozen.
-            await session.execute("SELECT 1")
+            await self._show_life(session)
         await session.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", [row["id"] for row in rows])
         return True
 
-    async def _published(self, events: list[OutgoingEvent]) -> bool:
+    async def _published(self, events: list[OutgoingEvent], session: _Session, stopping: asyncio.Event) -> bool:
+        publishing = asyncio.create_task(self._publisher.send(events))
         try:
-            await self._publisher.send(events)
+            # A broker that blocks publishers may take minutes.
+            while not (await asyncio.wait([publishing], timeout=PATIENCE_SECONDS))[0]:
+                if stopping.is_set():
+                    return False
+                await self._show_life(session)
+            await publishing
         except PublishError as error:
             _log.warning("outbox_publish_failed", events=len(events), error=str(error))
             return False
+        finally:
+            publishing.cancel()
         return True
+
+    async def _show_life(self, session: _Session) -> None:
+        """Speak to the database, which shows that the lock is still held, and that this relay is not frozen."""
+        await session.execute("SELECT 1")
 
     async def _measure(self, session: _Session, rows: list[asyncpg.Record]) -> None:
         full = len(rows) == BATCH
