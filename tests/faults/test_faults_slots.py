@@ -21,8 +21,6 @@ INTERVAL_SECONDS = 20
 SLOW_SECONDS = 0.2
 HUNG_SECONDS = 15
 BUSIEST = 1.5
-IN_HAND = 32 + 100
-"""What a worker may have asked and not yet stored: its calls in flight, and a chunk of answers."""
 
 
 @pytest.mark.fault("F10")
@@ -41,7 +39,6 @@ def test_a_worker_hangs_and_every_product_is_still_polled_once_in_its_slot(tmp_p
         hung_at = time.time()
         with frozen(laboratory.pid("offers-sync-work.2")):
             pause(laboratory, HUNG_SECONDS)
-        resumed_at = time.time()
         pause(laboratory, 2 * INTERVAL_SECONDS)
         polls = [call for call in laboratory.offers_ms.calls("offers") if call["at"] >= steady_at]
         phases = {
@@ -59,20 +56,14 @@ def test_a_worker_hangs_and_every_product_is_still_polled_once_in_its_slot(tmp_p
         for at in ats
     )
     twice = [(product_id, slot) for (product_id, slot), count in slots.items() if count > 1]
-    of_the_hung = [
-        slot
-        for product_id, slot in twice
-        if hung_at - INTERVAL_SECONDS < phases[product_id] + slot * INTERVAL_SECONDS < resumed_at
-    ]
     longest = max(later - earlier for ats in times.values() for earlier, later in pairwise(ats))
     steady = Counter(int(poll["at"]) for poll in polls if steady_at + 1 <= poll["at"] < hung_at - 1)
     whole = [count for second, count in sorted(steady.items())[1:-1]]
     busiest = max(whole) / (sum(whole) / len(whole))
-    report.note(f"{len(polls)} polls, {len(twice)} twice in a slot, all in the hands of the one that hung")
+    report.note(f"{len(polls)} polls, {len(twice)} twice in a slot")
     report.note(f"longest gap {longest:.1f} s of {INTERVAL_SECONDS} s, busiest second {busiest:.2f} of the mean")
     assert len(times) == PRODUCTS
-    assert len(of_the_hung) == len(twice), "polled twice without need"
-    assert len(twice) <= IN_HAND, "more polled twice than the worker that hung had in hand"
+    assert twice == []
     assert longest <= 2 * INTERVAL_SECONDS + LEASE_SECONDS
     assert busiest <= BUSIEST
     report.lost, report.duplicated = "0", str(len(twice))

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from offers_sync.db.buckets import (
     ClaimedRow,
     claim_buckets,
+    cut_leases,
     lock_held,
     realign_slots,
     release_buckets,
@@ -66,6 +67,19 @@ class Buckets:
             "UPDATE buckets SET due_at = due_at - make_interval(secs => :interval)"
             " WHERE due_at > now() + make_interval(secs => :interval)",
             interval=INTERVAL,
+        )
+
+    async def orphan(self, bucket: int, slots_ago: int) -> None:
+        """Let its lease have ended at the beginning of this slot, or of one before, and its due time be past."""
+        phase = bucket / 4096 * INTERVAL
+        await self.execute(
+            "UPDATE buckets SET due_at = least(due_at, now()), leased_until = to_timestamp(:phase + :interval *"
+            " (floor((extract(epoch FROM now()) - :phase) / :interval) - :slots_ago) + 0.001)"
+            " WHERE bucket = :bucket",
+            bucket=bucket,
+            phase=phase,
+            interval=INTERVAL,
+            slots_ago=slots_ago,
         )
 
     async def due_in(self, bucket: int) -> float:
@@ -131,7 +145,7 @@ async def test_an_expired_lease_is_taken_over_in_the_next_slot_as_an_orphan(buck
     (row,) = await buckets.claim()
     await buckets.execute("UPDATE buckets SET leased_until = now() - interval '1 s'")
     assert await buckets.claim() == [], "its slot may have been polled by who held it"
-    await buckets.execute("UPDATE buckets SET due_at = now()")
+    await buckets.orphan(5, slots_ago=1)
     (orphan,) = await buckets.claim()
     assert (orphan.fence, orphan.orphaned) == (row.fence + 1, True)
 
@@ -145,6 +159,37 @@ async def test_an_expired_lease_is_taken_over_in_the_next_slot_as_an_orphan(buck
     await buckets.execute("UPDATE buckets SET due_at = now()")
     (again,) = await buckets.claim()
     assert not again.orphaned
+
+
+async def test_a_bucket_held_over_a_slot_boundary_by_a_worker_that_died_is_not_polled_again_in_that_slot(
+    buckets: Buckets,
+) -> None:
+    await buckets.add(5, due="now() - interval '3 minutes'")
+    await buckets.claim()
+    await buckets.execute("UPDATE buckets SET due_at = now() - interval '2 minutes'")
+    await buckets.orphan(5, slots_ago=0)
+    assert await buckets.claim() == [], "its holder may have called in this slot"
+    await buckets.orphan(5, slots_ago=1)
+    (orphan,) = await buckets.claim()
+    epoch = await buckets.execute("SELECT extract(epoch FROM now())")
+    assert 0 <= float(epoch.scalar_one()) - orphan.slot < INTERVAL + 10  # type: ignore[arg-type]
+
+
+async def test_a_clock_set_back_leaves_nothing_leased_or_waiting_for_the_length_of_the_step(buckets: Buckets) -> None:
+    await buckets.add(5)
+    (row,) = await buckets.claim()
+    await buckets.execute("UPDATE buckets SET due_at = due_at + interval '1 h', leased_until = now() + interval '1 h'")
+    assert await buckets.realign() == 1
+    assert await buckets.due_in(5) <= INTERVAL
+    async with transaction(buckets.engine) as connection:
+        assert await cut_leases(connection, 15) == 1
+        assert await cut_leases(connection, 15) == 0
+    left = await buckets.execute("SELECT extract(epoch FROM leased_until - now()) FROM buckets")
+    assert 5 < float(left.scalar_one()) <= 15, "whoever holds it may live"  # type: ignore[arg-type]
+
+    await buckets.execute("UPDATE buckets SET due_at = due_at + interval '1 h'")
+    await buckets.release(row)
+    assert await buckets.due_in(5) <= INTERVAL, "it could not be moved while it was locked, but now it is"
 
 
 async def test_slots_that_passed_meanwhile_are_skipped_and_counted(buckets: Buckets) -> None:

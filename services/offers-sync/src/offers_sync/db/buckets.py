@@ -1,7 +1,8 @@
 """Buckets of products and their slots: a bucket is due at the instants bucket/4096 x interval (modulo the interval).
 
-Every time here is the database's. A claim moves a bucket to its next slot at once, so whatever becomes of the worker
-that claimed it, nothing is polled twice in a slot.
+Every time here is the database's. A claim moves a bucket to its next slot at once, and a bucket that was never released
+is due at the first slot after its lease, until which its holder may have called. So whatever becomes of the worker that
+claimed it, nothing is polled twice in a slot.
 """
 
 from collections.abc import Sequence
@@ -14,30 +15,37 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from offers_sync.db.models import BUCKETS
 from offers_sync.domain.polling import HeldBucket, ReleasedBucket
 
-_NOW: Final = "CAST(extract(epoch FROM now()) AS float8)"
 _INTERVAL: Final = "CAST(:interval AS float8)"
+_LEASE: Final = "make_interval(secs => CAST(:lease AS float8))"
 _PHASE: Final = f"(CAST(bucket AS float8) / {BUCKETS} * {_INTERVAL})"
+
+
+def _epoch(moment: str) -> str:
+    return f"CAST(extract(epoch FROM {moment}) AS float8)"
+
+
+def _slot_after(moment: str) -> str:
+    return f"to_timestamp({_PHASE} + {_INTERVAL} * (floor(({_epoch(moment)} - {_PHASE}) / {_INTERVAL}) + 1))"
+
+
+_NOW: Final = _epoch("now()")
 # The millisecond keeps rounding from giving a bucket the slot that has just begun once more.
-NEXT_SLOT: Final = f"to_timestamp({_PHASE} + {_INTERVAL} * (floor(({_NOW} + 0.001 - {_PHASE}) / {_INTERVAL}) + 1))"
+NEXT_SLOT: Final = _slot_after("(now() + interval '1 ms')")
 """SQL: the first slot of column `bucket` after now, for the parameter `interval` in seconds."""
 # A bucket that is claimed late, after an outage or a restart, skips the slot that would follow within half an interval.
-_SLOT_AFTER_CLAIM: Final = (
-    f"to_timestamp({_PHASE} + {_INTERVAL} * (floor(({_NOW} + {_INTERVAL} / 2 - {_PHASE}) / {_INTERVAL}) + 1))"
-)
+_SLOT_AFTER_CLAIM: Final = _slot_after(f"(now() + make_interval(secs => {_INTERVAL} / 2))")
 
-_SLOTS_SINCE_EPOCH: Final = f"((CAST(extract(epoch FROM due_at) AS float8) - {_PHASE}) / {_INTERVAL})"
-_FREE: Final = "(leased_until IS NULL OR leased_until < now())"
-_LEASE: Final = "make_interval(secs => CAST(:lease AS float8))"
+# No slot is further ahead than a late claim goes, unless the clock was set back.
+_TOO_FAR: Final = f"due_at > now() + make_interval(secs => 1.5 * {_INTERVAL})"
+_SLOTS_SINCE_EPOCH: Final = f"(({_epoch('due_at')} - {_PHASE}) / {_INTERVAL})"
 
 _REALIGN: Final = sa.text(
     f"""
     WITH astray AS (
         SELECT bucket FROM buckets
-        WHERE {_FREE} AND (
-            due_at > now() + make_interval(secs => 1.5 * {_INTERVAL})
+        WHERE {_TOO_FAR}
             OR due_at <= now() - make_interval(secs => {_INTERVAL})
             OR abs({_SLOTS_SINCE_EPOCH} - round({_SLOTS_SINCE_EPOCH})) * {_INTERVAL} > 0.001
-        )
         ORDER BY bucket FOR UPDATE SKIP LOCKED
     ), moved AS (
         UPDATE buckets SET due_at = slot.next
@@ -48,20 +56,31 @@ _REALIGN: Final = sa.text(
     SELECT {_NOW} AS epoch, count(*) AS moved FROM moved
     """  # noqa: S608 - constants
 )
+_CUT_LEASES: Final = sa.text(
+    f"""
+    WITH too_long AS (
+        SELECT bucket FROM buckets WHERE leased_until > now() + {_LEASE} ORDER BY bucket FOR UPDATE SKIP LOCKED
+    )
+    UPDATE buckets SET leased_until = now() + {_LEASE} FROM too_long WHERE buckets.bucket = too_long.bucket
+    """  # noqa: S608 - constants
+)
 
 # 4096 narrow rows at most, scanned in about half a millisecond; an index on due_at would cost every update more.
 _CLAIM: Final = sa.text(
     f"""
     WITH due AS (
-        SELECT bucket, due_at, leased_until, {_SLOT_AFTER_CLAIM} AS next_slot FROM buckets
-        WHERE due_at <= now() AND {_FREE} AND {_NOW} BETWEEN :earliest AND :latest
+        SELECT bucket, leased_until, greatest(due_at, {_slot_after("leased_until")}) AS slot,
+            {_SLOT_AFTER_CLAIM} AS next_slot
+        FROM buckets
+        WHERE due_at <= now() AND (leased_until IS NULL OR {_slot_after("leased_until")} <= now())
+            AND {_NOW} BETWEEN :earliest AND :latest
         ORDER BY due_at LIMIT :limit
         FOR UPDATE SKIP LOCKED
     ), claimed AS (
         UPDATE buckets
         SET fence = buckets.fence + 1, leased_until = now() + {_LEASE}, due_at = due.next_slot
         FROM due WHERE buckets.bucket = due.bucket
-        RETURNING buckets.bucket, buckets.fence, CAST(extract(epoch FROM due.due_at) AS float8) AS slot,
+        RETURNING buckets.bucket, buckets.fence, {_epoch("due.slot")} AS slot,
             due.leased_until IS NOT NULL AS orphaned
     )
     SELECT {_NOW} AS epoch, claimed.*, product_id, digest, revision
@@ -95,7 +114,7 @@ _RELEASE: Final = sa.text(
         SELECT bucket, buckets.due_at AS claimed_due,
             CASE
                 WHEN wish.due IS NOT NULL THEN to_timestamp(wish.due)
-                WHEN buckets.due_at <= now() THEN {NEXT_SLOT}
+                WHEN buckets.due_at <= now() OR buckets.{_TOO_FAR} THEN {NEXT_SLOT}
                 ELSE buckets.due_at
             END AS due_at
         FROM held JOIN buckets USING (bucket, fence)
@@ -123,13 +142,21 @@ class ClaimedRow(NamedTuple):
 
 
 async def realign_slots(connection: AsyncConnection, interval_seconds: float) -> tuple[float, int]:
-    """Move free buckets whose due time is no slot, too far ahead, or late by a whole slot, to their next slot.
+    """Move buckets whose due time is no slot, too far ahead, or late by a whole slot, to their next slot.
 
     Returns:
         The database's time in seconds since 1970, and how many were moved.
     """
     row = (await connection.execute(_REALIGN, {"interval": interval_seconds})).one()
     return row.epoch, row.moved
+
+
+async def cut_leases(connection: AsyncConnection, lease_seconds: float) -> int:
+    """End leases that reach further than one begun now, as they do when the clock was set back, with one begun now.
+
+    Not at once: whoever holds the bucket may live, and renews it in that time. Returns how many were cut.
+    """
+    return (await connection.execute(_CUT_LEASES, {"lease": lease_seconds})).rowcount
 
 
 async def claim_buckets(

@@ -36,6 +36,11 @@ class PollProduct:
             begun_at = time.monotonic()
             answer = await self.client.offers(token, due.product_id)
             ended_at = time.monotonic()
+        if ended_at >= due.bucket.held_until:
+            # This worker was frozen, perhaps: the answer may have waited here while others asked, and a timeout is no
+            # sign of an outage.
+            metrics.polls.labels("lease_lost").inc()
+            return None
         self.gate.record(answer, token)
         metrics.poll_seconds.observe(ended_at - begun_at)
         return self._news(due, answer, clock, ended_at)

@@ -8,7 +8,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from offers_sync import metrics
-from offers_sync.db.buckets import ClaimedRow, claim_buckets, realign_slots
+from offers_sync.db.buckets import ClaimedRow, claim_buckets, cut_leases, realign_slots
 from offers_sync.db.engine import single_statement
 from offers_sync.domain.database_clock import DatabaseClock
 from offers_sync.domain.polling import DueProduct, HeldBucket
@@ -63,6 +63,8 @@ class SlotClaims:
     async def realign(self) -> None:
         """Send what is late by whole slots, or due at none, to its next slot: no stampede after an outage.
 
+        Also ends what is due or leased far too long because the clock was set back.
+
         Raises:
             DatabaseUnavailableError: the database does not answer.
         """
@@ -112,7 +114,10 @@ class SlotClaims:
 async def _realign(engine: AsyncEngine, schedule: PollSchedule) -> float:
     async with single_statement(engine) as connection:
         epoch, moved = await realign_slots(connection, schedule.interval_seconds)
+        cut = await cut_leases(connection, schedule.lease_seconds)
     if moved:
         metrics.skipped_slots.inc(moved)
         _log.info("slots_realigned", buckets=moved)
+    if cut:
+        _log.warning("leases_cut", buckets=cut)
     return epoch
