@@ -6,6 +6,8 @@ from uuid import uuid4
 
 import pytest
 
+from offers_sync.use_cases.registrar import LEASE_SECONDS
+
 if TYPE_CHECKING:
     from tests.integration.sync.conftest import Sync
 
@@ -172,3 +174,38 @@ async def test_two_copies_register_each_product_once_and_say_so_once(sync: "Sync
     assert len(sync.calls("register")) == 300
     names = [event for event in sync.events if event.type == "offers.product-registered.v1"]
     assert len(names) == len(products)
+
+
+async def test_a_registration_whose_worker_died_is_made_by_another_within_seconds(sync: "Sync") -> None:
+    settings = {"offers_request_timeout_seconds": 30}
+    sync.fault("black_hole", "register")
+    dying = await sync.started(**settings)
+    (product,) = await sync.create()
+    await sync.until(lambda: len(sync.calls("register", product)) == 1)
+    await sync.started(**settings)
+    sync.end_faults()
+    dying.kill()
+    begun = time.monotonic()
+    await sync.until(lambda: product in sync.subjects("ProductRegistered"))
+    assert time.monotonic() - begun < LEASE_SECONDS + 2
+
+
+async def test_a_registration_slower_than_its_lease_is_made_once(sync: "Sync") -> None:
+    settings = {"offers_request_timeout_seconds": 30}
+    sync.fault("delay", "register", delay_seconds=1.5 * LEASE_SECONDS)
+    for _ in range(2):
+        await sync.started(**settings)
+    (product,) = await sync.registered()
+    assert len(sync.calls("register", product)) == 1
+
+
+async def test_a_clock_set_back_makes_no_registration_wait_for_the_length_of_the_step(sync: "Sync") -> None:
+    sync.fault("status", "register", status=503)
+    worker = await sync.started()
+    (product,) = await sync.create()
+    await sync.until(lambda: bool(sync.calls("register", product)))
+    worker.kill()
+    sync.end_faults()
+    sync.query("UPDATE products SET next_attempt_at = next_attempt_at + interval '1 h'")
+    await sync.started()
+    await sync.until(lambda: product in sync.subjects("ProductRegistered"), LEASE_SECONDS + 3)

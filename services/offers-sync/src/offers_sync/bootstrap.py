@@ -94,7 +94,6 @@ def _assemble(settings: WorkSettings, engine: AsyncEngine, publisher: EventPubli
         tokens,
         nudge,
         interval_seconds=settings.offers_poll_interval_seconds,
-        timeout_seconds=settings.offers_request_timeout_seconds,
         # Half of the calls at most, so that a flood of new products does not starve polling.
         concurrency=max(1, settings.offers_max_concurrency // 2),
     )

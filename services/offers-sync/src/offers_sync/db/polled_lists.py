@@ -44,7 +44,8 @@ _RENEW: Final = sa.text(
     WITH unknown AS (
         SELECT product_id FROM products
         WHERE product_id = ANY (CAST(:ids AS uuid[])) AND status = 'registered'
-            AND (renewed_at IS NULL OR renewed_at < now() - make_interval(secs => CAST(:at_most_each AS float8)))
+            AND (renewed_at IS NULL OR renewed_at < now() - make_interval(secs => CAST(:at_most_each AS float8))
+                OR renewed_at > now())
         ORDER BY product_id FOR UPDATE
     ), paused AS (
         UPDATE polled_products SET active = false FROM unknown WHERE polled_products.product_id = unknown.product_id

@@ -1,5 +1,6 @@
 """Pending registrations: claimed with a lease, and their outcomes. All statements take any number of products."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,21 +10,33 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from offers_sync.db.buckets import NEXT_SLOT
+from offers_sync.domain.backoff import LONGEST_RETRY_AFTER_SECONDS
 from offers_sync.domain.products import ClaimedRegistration, Product
 
+_LEASE: Final = "make_interval(secs => CAST(:lease AS float8))"
+
+# A time further ahead than anyone waits was set before the clock was set back. It may be that of a lease, so whoever
+# has it gets the time to renew it.
 _CLAIM: Final = sa.text(
-    """
-    WITH due AS (
+    f"""
+    WITH set_back AS (
+        SELECT product_id FROM products
+        WHERE status = 'pending' AND next_attempt_at > now() + make_interval(secs => :longest)
+        FOR UPDATE SKIP LOCKED
+    ), pulled_in AS (
+        UPDATE products SET next_attempt_at = now() + {_LEASE}
+        FROM set_back WHERE products.product_id = set_back.product_id
+    ), due AS (
         SELECT product_id FROM products
         WHERE status = 'pending' AND next_attempt_at <= now()
         ORDER BY next_attempt_at LIMIT :limit
         FOR UPDATE SKIP LOCKED
     )
     UPDATE products
-    SET fence = fence + 1, next_attempt_at = now() + make_interval(secs => CAST(:lease AS float8))
+    SET fence = fence + 1, next_attempt_at = now() + {_LEASE}
     FROM due WHERE products.product_id = due.product_id
     RETURNING products.product_id, version, name, description, fence, attempts
-    """
+    """  # noqa: S608 - constants
 )
 
 # Rows are locked in the order of their ids everywhere, so that transactions over several products can't deadlock.
@@ -69,10 +82,18 @@ _REFUSED: Final = sa.text(
     RETURNING products.product_id, status
     """
 )
+_RENEW: Final = sa.text(
+    f"""{_HELD}
+    UPDATE products SET next_attempt_at = now() + {_LEASE} FROM held WHERE products.product_id = held.product_id
+    RETURNING products.product_id
+    """  # noqa: S608 - constants
+)
+# The fence keeps a renewal that comes late from setting another time.
 _LATER: Final = sa.text(
     _HELD
     + """
     UPDATE products SET
+        fence = fence + 1,
         next_attempt_at = now() + make_interval(secs => retry.delay),
         attempts = attempts + retry.failures
     FROM held JOIN unnest(CAST(:ids AS uuid[]), CAST(:delays AS float8[]), CAST(:failures AS integer[]))
@@ -103,11 +124,24 @@ async def claim_registrations(
     connection: AsyncConnection, limit: int, lease_seconds: float
 ) -> list[ClaimedRegistration]:
     """The pending products that have waited longest; nobody else gets them until the lease ends."""
-    rows = await connection.execute(_CLAIM, {"limit": limit, "lease": lease_seconds})
+    held_until = time.monotonic() + lease_seconds
+    rows = await connection.execute(
+        _CLAIM, {"limit": limit, "lease": lease_seconds, "longest": LONGEST_RETRY_AFTER_SECONDS}
+    )
     return [
-        ClaimedRegistration(Product(row.product_id, row.version, row.name, row.description), row.fence, row.attempts)
+        ClaimedRegistration(
+            Product(row.product_id, row.version, row.name, row.description), row.fence, row.attempts, held_until
+        )
         for row in rows
     ]
+
+
+async def renew_registrations(
+    connection: AsyncConnection, claims: Sequence[ClaimedRegistration], lease_seconds: float
+) -> set[UUID]:
+    """Hold these longer; returns the ids of those that are still claimed."""
+    rows = await connection.execute(_RENEW, {**_held(claims), "lease": lease_seconds})
+    return set(rows.scalars())
 
 
 async def store_registered(

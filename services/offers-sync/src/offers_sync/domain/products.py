@@ -22,10 +22,17 @@ class DeletedProduct:
     version: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class ClaimedRegistration:
-    """A pending product that this worker may register until the lease of its claim ends."""
+    """A pending product that this worker may register.
+
+    Attributes:
+        fence: grows with each claim of the product, by anyone.
+        attempts: calls that failed since the product became pending.
+        held_until: the monotonic moment at which the lease of the claim may have ended.
+    """
 
     product: Product
     fence: int
     attempts: int
+    held_until: float

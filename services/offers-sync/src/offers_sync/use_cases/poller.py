@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,11 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from lifecycle import NotReadyError, wait_for_any
 from offers_sync import metrics
-from offers_sync.db.engine import DatabaseUnavailableError
+from offers_sync.db.buckets import renew_leases
+from offers_sync.db.engine import DatabaseUnavailableError, single_statement
 from offers_sync.domain.call_gate import CallGate
-from offers_sync.domain.polling import DueProduct, ReleasedBucket
+from offers_sync.domain.polling import DueProduct, HeldBucket, ReleasedBucket
 from offers_sync.use_cases.crew import Chunks, Crew
-from offers_sync.use_cases.held_buckets import HeldBuckets
+from offers_sync.use_cases.leases import Leases
 from offers_sync.use_cases.poll_product import PollProduct
 from offers_sync.use_cases.settle_polls import PollResult, SettlePolls
 from offers_sync.use_cases.slot_claims import PollSchedule, SlotClaims
@@ -102,7 +104,9 @@ class _Shift:
     def __init__(self, parts: PollingParts, claims: SlotClaims) -> None:
         self._parts = parts
         self._claims = claims
-        self._held = HeldBuckets(parts.engine, parts.schedule.lease_seconds)
+        self._held: Leases[HeldBucket] = Leases(
+            parts.schedule.lease_seconds, self._renew, lambda _: metrics.lost_leases.inc()
+        )
         self._crew: Crew[DueProduct] = Crew(parts.schedule.concurrency, self._poll)
         self._results: Chunks[PollResult] = Chunks(CHUNK, CHUNK_SECONDS)
         self._products_in_a_bucket = PRODUCTS_IN_A_BUCKET
@@ -161,6 +165,12 @@ class _Shift:
         products = min(max(parts.schedule.concurrency, 3 * done), MAX_BACKLOG) - self._crew.backlog
         return max(1, int(products / self._products_in_a_bucket)) if products > 0 else 0
 
+    async def _renew(self, held: Sequence[HeldBucket]) -> set[HeldBucket]:
+        async with single_statement(self._parts.engine) as connection:
+            renewed = await renew_leases(connection, held, self._held.seconds)
+        # A finished one may have been released meanwhile; if not, its settlement will find that it is lost.
+        return {bucket for bucket in held if not bucket.unfinished or (bucket.bucket, bucket.fence) in renewed}
+
     async def _poll(self, due: DueProduct) -> None:
         try:
             result = await self._parts.poll_product(due, self._claims.clock)
@@ -197,4 +207,4 @@ class _Shift:
                     self._held.let_go(result.bucket)
             for result in results:
                 if isinstance(result, ReleasedBucket):
-                    self._held.released(result.bucket)
+                    self._held.discard(result.bucket)

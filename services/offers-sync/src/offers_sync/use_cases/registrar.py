@@ -12,11 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from aggregator_contracts import ProductRegistered, ProductRegistrationFailed
 from lifecycle import wait_for_any
 from offers_sync import metrics
-from offers_sync.db.engine import DatabaseUnavailableError, transaction
+from offers_sync.db.engine import DatabaseUnavailableError, single_statement, transaction
 from offers_sync.db.registrations import (
     Postponement,
     Refusal,
     claim_registrations,
+    renew_registrations,
     store_postponed,
     store_refused,
     store_registered,
@@ -36,6 +37,7 @@ from offers_sync.domain.products import ClaimedRegistration
 from offers_sync.offers_ms.client import OffersClient
 from offers_sync.offers_ms.request_slots import RequestSlots
 from offers_sync.use_cases.crew import Chunks, Crew
+from offers_sync.use_cases.leases import Leases
 from offers_sync.use_cases.token_keeper import TokenKeeper
 from outbox import enqueue
 
@@ -44,16 +46,12 @@ IDLE_SECONDS: Final = 1.0
 CLOSED_SECONDS: Final = 0.25
 CHUNK: Final = 100
 CHUNK_SECONDS: Final = 0.05
+LEASE_SECONDS: Final = 5.0
+"""How long what was claimed by a worker that died stays undone; registering once more does no harm."""
 GRACE_SECONDS: Final = 2.5
 WRITE_SECONDS: Final = 4.0
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    claim: ClaimedRegistration
-    begin_until: float
 
 
 _Outcome = ClaimedRegistration | Refusal | Postponement
@@ -66,7 +64,6 @@ class Registrar:
     Attributes:
         nudge: set by whoever makes a product pending.
         interval_seconds: between two polls of a product.
-        timeout_seconds: of one call.
         concurrency: calls under way at once.
     """
 
@@ -77,76 +74,84 @@ class Registrar:
     tokens: TokenKeeper
     nudge: asyncio.Event
     interval_seconds: float
-    timeout_seconds: float
     concurrency: int
 
     async def run(self, stopping: asyncio.Event) -> None:
         """A loop for `run_worker`."""
         outcomes: Chunks[_Outcome] = Chunks(CHUNK, CHUNK_SECONDS)
 
-        async def work(job: _Job) -> None:
+        leases: Leases[ClaimedRegistration] = Leases(LEASE_SECONDS, self._renew)
+
+        async def work(claim: ClaimedRegistration) -> None:
             try:
-                outcome = await self._register(job)
+                outcome = await self._register(claim)
             except asyncio.CancelledError:
                 # Cut off while stopping; registering once more does no harm, so nobody needs to wait for the lease.
-                outcomes.add(Postponement(job.claim, 0, 0))
+                outcomes.add(Postponement(claim, 0, 0))
                 raise
+            finally:
+                leases.discard(claim)
             if outcome is not None:
                 outcomes.add(outcome)
 
-        crew: Crew[_Job] = Crew(self.concurrency, work)
+        crew: Crew[ClaimedRegistration] = Crew(self.concurrency, work)
         async with asyncio.TaskGroup() as group:
             crew.start(group)
+            renewing = group.create_task(leases.renew_for_ever())
             writing = group.create_task(self._write_all(outcomes))
-            await self._claim_all(crew, stopping)
-            for job in await crew.drain(GRACE_SECONDS):
-                outcomes.add(Postponement(job.claim, 0, 0))
+            await self._claim_all(crew, leases, stopping)
+            for claim in await crew.drain(GRACE_SECONDS):
+                outcomes.add(Postponement(claim, 0, 0))
             outcomes.close()
             await asyncio.wait([writing], timeout=WRITE_SECONDS)
             writing.cancel()
+            renewing.cancel()
 
-    async def _claim_all(self, crew: Crew[_Job], stopping: asyncio.Event) -> None:
+    async def _claim_all(
+        self, crew: Crew[ClaimedRegistration], leases: Leases[ClaimedRegistration], stopping: asyncio.Event
+    ) -> None:
         while not stopping.is_set():
             if self.tokens.token is None or not self.gate.would_admit():
                 await wait_for_any(stopping, seconds=CLOSED_SECONDS)
                 continue
             self.nudge.clear()
             try:
-                jobs = await self._claim()
+                claims = await self._claim()
             except DatabaseUnavailableError as error:
                 _log.warning("registrations_not_claimed", error=str(error))
                 await wait_for_any(stopping, seconds=IDLE_SECONDS)
                 continue
-            crew.put(jobs)
-            if not jobs:
+            leases.add(claims)
+            crew.put(claims)
+            if not claims:
                 await wait_for_any(stopping, self.nudge, seconds=IDLE_SECONDS)
             elif self.gate.state != "open":
                 await wait_for_any(stopping, seconds=CLOSED_SECONDS)
             else:
                 await self._room(crew, stopping)
 
-    async def _claim(self) -> list[_Job]:
+    async def _claim(self) -> list[ClaimedRegistration]:
         limit = max(CHUNK, self.concurrency) if self.gate.state == "open" else 1
-        # What is not begun in this time is left to the end of its lease, which also covers the call itself.
-        begin_within = 2 * self.timeout_seconds + 10
-        asked_at = time.monotonic()
-        async with transaction(self.engine) as connection:
-            claims = await claim_registrations(connection, limit, begin_within + self.timeout_seconds)
-        return [_Job(claim, asked_at + begin_within) for claim in claims]
+        async with single_statement(self.engine) as connection:
+            return await claim_registrations(connection, limit, LEASE_SECONDS)
+
+    async def _renew(self, claims: Sequence[ClaimedRegistration]) -> set[ClaimedRegistration]:
+        async with single_statement(self.engine) as connection:
+            renewed = await renew_registrations(connection, claims, LEASE_SECONDS)
+        return {claim for claim in claims if claim.product.product_id in renewed}
 
     @staticmethod
-    async def _room(crew: Crew[_Job], stopping: asyncio.Event) -> None:
+    async def _room(crew: Crew[ClaimedRegistration], stopping: asyncio.Event) -> None:
         room = asyncio.create_task(crew.wait_for_room())
         stop = asyncio.create_task(stopping.wait())
         await asyncio.wait({room, stop}, return_when=asyncio.FIRST_COMPLETED)
         room.cancel()
         stop.cancel()
 
-    async def _register(self, job: _Job) -> _Outcome | None:
-        claim = job.claim
+    async def _register(self, claim: ClaimedRegistration) -> _Outcome | None:
         async with self.slots:
             token = self.tokens.token
-            if time.monotonic() > job.begin_until:
+            if time.monotonic() >= claim.held_until:
                 return None
             if token is None or not self.gate.admit():
                 return Postponement(claim, 0, 0)
