@@ -34,6 +34,8 @@ from offers_sync.offers_ms.http import HttpCaller, Response
 
 TOKEN_HEADER: Final = "Bearer"  # noqa: S105 - a name
 MAX_REASON_LENGTH: Final = 500
+DATE_RESOLUTION_SECONDS: Final = 1.0
+"""The header Date has whole seconds, so that much later it may have been."""
 
 
 class OffersClient:
@@ -152,9 +154,9 @@ def _retry_after(response: Response) -> float | None:
 
 
 def _lifetime(token: str, response: Response) -> float | None:
-    """How long the token lives by the server's own clock, so that ours does not matter."""
+    """How long the token lives at least, by the server's own clock, so that ours does not matter."""
     expires = expiry_claim(token)
-    return None if expires is None else max(expires - _server_time(response), 0.0)
+    return None if expires is None else max(expires - _server_time(response) - DATE_RESOLUTION_SECONDS, 0.0)
 
 
 def _server_time(response: Response) -> float:

@@ -15,7 +15,6 @@ from offers_sync.domain.answers import Granted, StillValid
 from offers_sync.offers_ms.client import OffersClient
 
 PERMANENT_ACCOUNT = "permanent"
-STILL_VALID_SECONDS = 1.0
 
 _log = structlog.get_logger()
 
@@ -27,8 +26,8 @@ class NoTokenError(Exception):
 class TokenSource(Protocol):
     """Gives the token that every copy of the worker uses."""
 
-    async def obtain(self, rejected: str | None) -> AccessToken:
-        """The stored token, or a new one once it is stored; `rejected` is one that the Offers microservice refuses.
+    async def obtain(self, useless: str | None) -> AccessToken:
+        """The stored token, or a new one once it is stored; `useless` is one that was refused or has expired.
 
         Raises:
             NoTokenError: ask again later.
@@ -48,7 +47,7 @@ class PermanentToken:
     sessions: AsyncEngine
     client: OffersClient
 
-    async def obtain(self, rejected: str | None) -> AccessToken:  # noqa: ARG002 - see above
+    async def obtain(self, useless: str | None) -> AccessToken:  # noqa: ARG002 - see above
         """See `TokenSource`."""
         async with transaction(self.engine) as connection:
             stored = await read_token(connection, PERMANENT_ACCOUNT)
@@ -77,30 +76,36 @@ class RenewableToken:
     client: OffersClient
     refresh_token: str
 
-    async def obtain(self, rejected: str | None) -> AccessToken:
+    async def obtain(self, useless: str | None) -> AccessToken:
         """See `TokenSource`."""
         account = renewable_account(self.refresh_token)
         async with transaction(self.engine) as connection:
             stored = await read_token(connection, account)
-        if _usable(stored, rejected):
+        if _usable(stored, useless):
             return stored
         try:
             async with asking_lock(self.sessions) as session:
                 stored = await read_token(session, account)
                 await session.commit()
-                return stored if _usable(stored, rejected) else await self._renew(session, account, stored)
+                return stored if _usable(stored, useless) else await self._renew(session, account, stored)
         except SomeoneElseAsksError:
             raise NoTokenError("another process is renewing it") from None
 
     async def _renew(self, session: AsyncConnection, account: str, stored: AccessToken | None) -> AccessToken:
+        asked_at = time.monotonic()
         answer = await self.client.authenticate(self.refresh_token)
         if isinstance(answer, Granted):
-            await write_token(session, account, answer.token, answer.lifetime_seconds)
+            lifetime = answer.lifetime_seconds
+            if lifetime is not None:
+                # It may have begun as soon as we asked.
+                lifetime = max(lifetime - (time.monotonic() - asked_at), 0.0)
+            await write_token(session, account, answer.token, lifetime)
             await session.commit()
-            _log.info("access_token_renewed", lifetime_seconds=answer.lifetime_seconds)
-            return AccessToken(answer.token, answer.lifetime_seconds)
+            _log.info("access_token_renewed", lifetime_seconds=lifetime)
+            return AccessToken(answer.token, lifetime)
         if isinstance(answer, StillValid) and stored is not None:
-            return AccessToken(stored.value, STILL_VALID_SECONDS)
+            # Not for us to use any more: it may expire at any moment, and each call after that is a poll lost.
+            return AccessToken(stored.value, 0.0)
         raise NoTokenError(f"the Offers microservice answered {answer.KIND}")
 
 
@@ -141,7 +146,7 @@ def _lifetime(account: str, value: str) -> float | None:
     return None if expires is None else max(expires - time.time(), 0.0)
 
 
-def _usable(stored: AccessToken | None, rejected: str | None) -> TypeGuard[AccessToken]:
-    if stored is None or stored.value == rejected:
+def _usable(stored: AccessToken | None, useless: str | None) -> TypeGuard[AccessToken]:
+    if stored is None or stored.value == useless:
         return False
     return stored.usable_seconds is None or stored.usable_seconds > 0

@@ -14,6 +14,8 @@ from offers_sync.use_cases.access_tokens import NoTokenError, TokenSource
 
 CHECK_SECONDS: Final = 2.0
 RENEW_REJECTED_SECONDS: Final = 5.0
+RENEWAL_SECONDS: Final = 5.0
+"""Between the last moment at which a token surely lives and the first at which another one is given."""
 FIRST_RETRY_SECONDS: Final = 0.5
 LAST_RETRY_SECONDS: Final = 5.0
 
@@ -40,18 +42,20 @@ class TokenKeeper:
         renew_at = 0.0
         while not stopping.is_set():
             asked_at = time.monotonic()
+            useless = self._token if asked_at >= self._usable_until else None
             # Renewing a rejected token is a call like any other while calls are stopped: one in five seconds.
-            rejected = self._gate.rejected_token if asked_at >= renew_at else None
-            if rejected is not None:
+            if self._gate.rejected_token is not None and asked_at >= renew_at:
+                useless = self._gate.rejected_token
                 renew_at = asked_at + RENEW_REJECTED_SECONDS
             try:
-                token = await self._source.obtain(rejected)
+                token = await self._source.obtain(useless)
             except (NoTokenError, DatabaseUnavailableError) as error:
                 _log.warning("no_access_token", reason=str(error), seconds_to_next_try=retry)
                 pause, retry = retry, min(retry * 2, LAST_RETRY_SECONDS)
             else:
                 self._use(token, asked_at)
-                pause, retry = min(CHECK_SECONDS, token.usable_seconds or CHECK_SECONDS), FIRST_RETRY_SECONDS
+                seconds = CHECK_SECONDS if token.usable_seconds is None else token.usable_seconds
+                pause, retry = min(max(seconds, FIRST_RETRY_SECONDS), CHECK_SECONDS), FIRST_RETRY_SECONDS
             await wait_for_any(stopping, seconds=pause)
 
     async def check(self) -> None:
@@ -62,12 +66,16 @@ class TokenKeeper:
         """
         if self._gate.state == "token_rejected":
             raise NotReadyError("token_rejected: see `offers-sync token set` and `offers-sync rekey`")
-        if self.token is None:
+        if self._token is None:
             raise NotReadyError("no access token yet")
+        if time.monotonic() > self._usable_until + RENEWAL_SECONDS:
+            raise NotReadyError("the access token has expired")
 
     def _use(self, token: AccessToken, asked_at: float) -> None:
-        if token.value != self._token:
-            _log.info("access_token_in_use", usable_seconds=token.usable_seconds)
+        if token.value == self._token:
+            # How long it lives was learnt with it, and is kept by a clock that nobody sets.
+            return
+        _log.info("access_token_in_use", usable_seconds=token.usable_seconds)
         self._token = token.value
         self._usable_until = float("inf") if token.usable_seconds is None else asked_at + token.usable_seconds
         self._gate.use_token(token.value)
