@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 
 import aiohttp
@@ -15,6 +16,7 @@ from starlette.testclient import TestClient
 
 from lifecycle import (
     BrokerUrls,
+    DatabaseDisk,
     DatabaseUrl,
     NotReadyError,
     ProcessSettings,
@@ -248,3 +250,23 @@ def test_a_malformed_url_stops_the_process_instead_of_being_tried_for_ever(
     complaint = capsys.readouterr().err
     assert name in complaint
     assert "secret" not in complaint
+
+
+class _DriverError(Exception):
+    def __init__(self, sqlstate: str) -> None:
+        self.sqlstate = sqlstate
+
+
+async def test_a_process_is_not_ready_once_its_database_has_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = DatabaseDisk()
+    readiness = Readiness({"database_disk": disk.check})
+    for unrelated in (_DriverError("40P01"), ValueError()):
+        with pytest.raises(type(unrelated)), disk.noticed():
+            raise unrelated
+    assert await readiness.failing() == {}
+    with pytest.raises(_DriverError), disk.noticed():
+        raise _DriverError("53100")
+    assert await readiness.failing() == {"database_disk": "no room for writes"}
+    later = time.monotonic() + 10
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert await readiness.failing() == {}

@@ -1,5 +1,6 @@
 """The life of a process: it reads settings, logs, tells its health, runs its loops, and drains when asked to stop."""
 
+from lifecycle.database_disk import DatabaseDisk
 from lifecycle.health import Check, NotReadyError, Readiness, health_routes
 from lifecycle.http import serve_http
 from lifecycle.logs import configure_logging
@@ -12,6 +13,7 @@ __all__ = [
     "BaseUrl",
     "BrokerUrls",
     "Check",
+    "DatabaseDisk",
     "DatabaseUrl",
     "Loop",
     "NotReadyError",

@@ -53,7 +53,9 @@ def http_application(settings: ServeSettings) -> FastAPI:
         async with database, price_history:
             yield
 
-    return create_application(catalog, Readiness({"database": database.check}), lifespan, settings)
+    return create_application(
+        catalog, Readiness({"database": database.check, "database_disk": database.disk.check}), lifespan, settings
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,9 @@ def worker(settings: WorkSettings) -> Worker:
         relay=OutboxRelay(settings.database_url, publisher),
         consumer=consumer,
         forget_expired_keys=ForgetExpiredKeys(database),
-        readiness=Readiness({"database": database.check, "broker": consumer.check}),
+        readiness=Readiness(
+            {"database": database.check, "database_disk": database.disk.check, "broker": consumer.check}
+        ),
     )
 
 

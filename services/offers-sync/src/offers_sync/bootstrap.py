@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from aggregator_contracts.topology import SYNC_PRODUCTS
 from event_bus import EventConsumer, EventPublisher
-from lifecycle import Loop, Readiness
+from lifecycle import DatabaseDisk, Loop, Readiness
 from offers_sync import metrics
 from offers_sync.db.engine import DatabaseUnavailableError, answers, create_engine, create_session_engine
 from offers_sync.domain.call_gate import CallGate
@@ -52,11 +52,12 @@ class Worker:
 @asynccontextmanager
 async def worker(settings: WorkSettings) -> AsyncIterator[Worker]:
     """The parts of `offers-sync work`."""
-    engine = create_engine(settings.database_url)
+    disk = DatabaseDisk()
+    engine = create_engine(settings.database_url, disk)
     publisher = EventPublisher(settings.rabbitmq_url)
     async with offers_client(settings) as client:
         try:
-            yield _assemble(settings, engine, publisher, client)
+            yield _assemble(settings, engine, disk, publisher, client)
         finally:
             await publisher.stop()
             await engine.dispose()
@@ -81,7 +82,9 @@ def _sessions(settings: OffersMsSettings) -> AsyncEngine:
     return create_session_engine(settings.database_url, frozen_seconds=settings.offers_request_timeout_seconds + 5)
 
 
-def _assemble(settings: WorkSettings, engine: AsyncEngine, publisher: EventPublisher, client: OffersClient) -> Worker:
+def _assemble(
+    settings: WorkSettings, engine: AsyncEngine, disk: DatabaseDisk, publisher: EventPublisher, client: OffersClient
+) -> Worker:
     gate = CallGate()
     slots = RequestSlots(settings.offers_max_concurrency, settings.offers_max_requests_per_second)
     tokens = TokenKeeper(_token_source(settings, engine, client), gate)
@@ -135,6 +138,7 @@ def _assemble(settings: WorkSettings, engine: AsyncEngine, publisher: EventPubli
         readiness=Readiness(
             {
                 "database": database,
+                "database_disk": disk.check,
                 "broker": publisher.check,
                 "consumer": consumer.check,
                 "token": tokens.check,

@@ -53,7 +53,9 @@ async def work(settings: WorkSettings) -> None:
     try:
         await run_worker(
             {"consumer": consumer.run, "partitions": partitions.run},
-            readiness=Readiness({"database": database.check, "broker": consumer.check}),
+            readiness=Readiness(
+                {"database": database.check, "database_disk": database.disk.check, "broker": consumer.check}
+            ),
             health_port=settings.health_port,
             health_host=settings.health_host,
         )

@@ -1,7 +1,6 @@
 """The pool of connections, the transaction, and the one place that tells a database that is away from our mistakes."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
@@ -14,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from catalog_api.domain.errors import DatabaseUnavailableError
+from lifecycle import DatabaseDisk
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
@@ -23,10 +23,6 @@ CLIENT_GRACE_SECONDS: Final = 2.0
 """How much later than the server's statement timeout we give up ourselves: a frozen server times nothing out."""
 IDLE_IN_TRANSACTION_SECONDS: Final = 30
 
-NO_ROOM_SECONDS: Final = 10.0
-"""How long after a write that found the disk full this process is not ready: reading alone would not show it."""
-
-_DISK_FULL: Final = "53100"
 _UNAVAILABLE_CLASSES: Final = frozenset({"08", "28", "3D", "40", "53", "57", "58"})
 """Of SQLSTATE: connection, authorization, no such database, rollback (deadlock), resources (disk, memory, connections),
 intervention (shutdown, statement timeout), system error. https://www.postgresql.org/docs/15/errcodes-appendix.html"""
@@ -56,7 +52,7 @@ class Database:
         self, dsn: str, *, application_name: str, pool_size: int, pool_timeout: float, statement_timeout: float
     ) -> None:
         self._pool_timeout = pool_timeout
-        self._no_room_until = float("-inf")
+        self.disk = DatabaseDisk()
         options: dict[str, Any] = {
             "timeout": CONNECT_SECONDS,
             "command_timeout": statement_timeout + CLIENT_GRACE_SECONDS,
@@ -104,7 +100,7 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that commits at the end, and rolls back when anything is raised."""
-        with _told_apart(), self._noticing_a_full_disk():
+        with _told_apart(), self.disk.noticed():
             async with self._engine.begin() as connection:
                 yield connection
 
@@ -119,21 +115,10 @@ class Database:
         """For readiness.
 
         Raises:
-            DatabaseUnavailableError: no answer, or no room on its disk a moment ago.
+            DatabaseUnavailableError: no answer.
         """
-        if time.monotonic() < self._no_room_until:
-            raise DatabaseUnavailableError("DiskFullError")
         async with self.reading() as connection:
             await connection.fetchval("SELECT 1 FROM products LIMIT 1")
-
-    @contextmanager
-    def _noticing_a_full_disk(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            if _sqlstate(error) == _DISK_FULL:
-                self._no_room_until = time.monotonic() + NO_ROOM_SECONDS
-            raise
 
 
 @contextmanager

@@ -10,6 +10,8 @@ from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from lifecycle import DatabaseDisk
+
 CONNECT_SECONDS: Final = 5.0
 STATEMENT_TIMEOUT: Final = "60s"
 COMMAND_SECONDS: Final = 65.0
@@ -22,13 +24,13 @@ class DatabaseUnavailableError(Exception):
     """The database does not answer, or ended what it was asked to do; asking again later may help."""
 
 
-def create_engine(dsn: str) -> AsyncEngine:
-    """The worker's pool of connections; `dsn` is what libpq takes."""
+def create_engine(dsn: str, disk: DatabaseDisk | None = None) -> AsyncEngine:
+    """The worker's pool of connections; `dsn` is what libpq takes, `disk` learns from what goes wrong."""
 
     async def connect() -> _Session:
         return await _connect(dsn, {"idle_in_transaction_session_timeout": "30s"})
 
-    return create_async_engine(
+    engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connect,
         pool_size=POOL_SIZE,
@@ -37,6 +39,9 @@ def create_engine(dsn: str) -> AsyncEngine:
         # pool, and whoever met it tries again.
         pool_timeout=30,
     )
+    if disk is not None:
+        sa.event.listen(engine.sync_engine, "handle_error", lambda context: disk.notice(context.original_exception))
+    return engine
 
 
 def create_session_engine(dsn: str, *, frozen_seconds: float) -> AsyncEngine:

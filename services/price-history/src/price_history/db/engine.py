@@ -12,6 +12,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from lifecycle import DatabaseDisk
+
 CONNECT_SECONDS: Final = 5.0
 IDLE_IN_TRANSACTION_SECONDS: Final = 60
 
@@ -55,6 +57,7 @@ class Database:
     """
 
     def __init__(self, dsn: str, script: str, limits: Limits, *, pre_ping: bool) -> None:
+        self.disk = DatabaseDisk()
         server_settings = {
             "application_name": script,
             "timezone": "UTC",
@@ -103,7 +106,7 @@ class Database:
 
     @asynccontextmanager
     async def _lent(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-        with _unavailability_named():
+        with _unavailability_named(), self.disk.noticed():
             # A server that hangs ends no statement by itself.
             async with asyncio.timeout(self._use_seconds), engine.connect() as connection:
                 try:
