@@ -133,11 +133,12 @@ async def test_a_bucket_claimed_late_skips_a_slot_that_would_follow_within_half_
     assert INTERVAL * 1.45 < latest <= INTERVAL * 1.5, "spread over a whole interval"
 
 
-async def test_longest_due_comes_first_and_an_empty_bucket_is_claimed_too(buckets: Buckets) -> None:
+async def test_longest_due_comes_first_and_an_empty_bucket_is_left_alone(buckets: Buckets) -> None:
     await buckets.add(1, due="now() - interval '1 s'")
-    await buckets.add(2, due="now() - interval '3 s'", products=0)
-    rows = await buckets.claim(limit=1)
-    assert [(row.bucket, row.product_id) for row in rows] == [(2, None)]
+    await buckets.add(2, due="now() - interval '2 s'")
+    await buckets.add(3, due="now() - interval '3 s'", products=0)
+    assert [row.bucket for row in await buckets.claim(limit=1)] == [2]
+    assert [row.bucket for row in await buckets.claim()] == [1]
 
 
 async def test_an_expired_lease_is_taken_over_in_the_next_slot_as_an_orphan(buckets: Buckets) -> None:

@@ -74,6 +74,7 @@ _CLAIM: Final = sa.text(
         FROM buckets
         WHERE due_at <= now() AND (leased_until IS NULL OR {_slot_after("leased_until")} <= now())
             AND {_NOW} BETWEEN :earliest AND :latest
+            AND EXISTS (SELECT FROM polled_products WHERE polled_products.bucket = buckets.bucket AND active)
         ORDER BY due_at LIMIT :limit
         FOR UPDATE SKIP LOCKED
     ), claimed AS (

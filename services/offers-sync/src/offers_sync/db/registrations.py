@@ -64,7 +64,9 @@ _POLL: Final = sa.text(
     )
     INSERT INTO buckets (bucket, due_at)
     SELECT bucket, {NEXT_SLOT} FROM (SELECT DISTINCT bucket FROM polled) AS buckets ORDER BY bucket
-    ON CONFLICT (bucket) DO NOTHING
+    -- Without products for a while, a bucket is behind.
+    ON CONFLICT (bucket) DO UPDATE SET due_at = excluded.due_at
+        WHERE buckets.due_at <= now() - make_interval(secs => :interval) AND buckets.leased_until IS NULL
     """  # noqa: S608 - constants
 )
 # Only the version that was refused has failed: a product that was changed meanwhile is tried again at once.

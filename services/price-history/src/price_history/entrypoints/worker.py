@@ -1,8 +1,10 @@
 """`price-history work`: follows offers and products, and keeps the partitions."""
 
 import asyncio
+from collections import ChainMap
 from datetime import UTC, datetime
 from typing import Final
+from uuid import UUID
 
 import structlog
 
@@ -15,24 +17,28 @@ from price_history.use_cases.record_offers import RecordOffers
 
 FIRST_PAUSE_SECONDS: Final = 0.1
 LAST_PAUSE_SECONDS: Final = 5.0
+MAX_TOGETHER: Final = 1000
+"""Products in a transaction."""
 
 _log = structlog.get_logger()
 
 
 class OffersHandler:
-    """Records `OffersUpdated`, in the order of arrival. Duplicate messages: idempotent, by revision.
+    """Records `OffersUpdated` in the order of arrival. Duplicate messages: idempotent, by revision.
 
-    While the database is away the message in hand is tried again before any other one: a list that overtook it would
-    make it old news, and its changes would be missing from history.
+    Messages that have arrived while others were being recorded are recorded together, in one transaction: its commit is
+    most of what a small message costs. While the database is away they are tried again before any other: a list that
+    overtook them would make them old news, and their changes would be missing from history.
     """
 
     def __init__(self, record_offers: RecordOffers) -> None:
         self._record_offers = record_offers
         self._turn = asyncio.Lock()
+        self._arrived: list[dict[UUID, ObservedList]] = []
 
     async def __call__(self, event: OffersUpdated) -> None:
         """Return when all of it is stored."""
-        observed = {
+        message = {
             update.product_id: ObservedList(
                 update.revision,
                 update.observed_at,
@@ -40,16 +46,50 @@ class OffersHandler:
             )
             for update in event.data.updates
         }
-        async with self._turn:
-            pause = FIRST_PAUSE_SECONDS
-            while True:
-                try:
-                    result = await self._record_offers(observed)
-                    break
-                except DatabaseUnavailableError as error:
-                    _log.warning("recording_paused", reason=str(error), seconds=pause)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LAST_PAUSE_SECONDS)
+        self._arrived.append(message)
+        try:
+            # Turns are taken in the order of arrival, so whoever has one finds its own message first, if at all.
+            async with self._turn:
+                if any(message is waiting for waiting in self._arrived):
+                    await self._record_first()
+        finally:
+            self._forget([message])
+
+    async def _record_first(self) -> None:
+        together = self._without_a_product_twice()
+        try:
+            await self._record(dict(ChainMap(*together)))
+        except Exception:
+            if len(together) == 1:
+                raise
+            # Each is handled by itself from here on, so that only the one that can't be recorded fails.
+            together = together[:1]
+            await self._record(together[0])
+        self._forget(together)
+
+    def _without_a_product_twice(self) -> list[dict[UUID, ObservedList]]:
+        together: list[dict[UUID, ObservedList]] = []
+        products: set[UUID] = set()
+        for message in self._arrived:
+            if together and (len(products) + len(message) > MAX_TOGETHER or not products.isdisjoint(message)):
+                break
+            together.append(message)
+            products |= message.keys()
+        return together
+
+    def _forget(self, messages: list[dict[UUID, ObservedList]]) -> None:
+        self._arrived = [waiting for waiting in self._arrived if not any(waiting is message for message in messages)]
+
+    async def _record(self, observed: dict[UUID, ObservedList]) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                result = await self._record_offers(observed)
+                break
+            except DatabaseUnavailableError as error:
+                _log.warning("recording_paused", reason=str(error), seconds=pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LAST_PAUSE_SECONDS)
         metrics.lists.labels("applied").inc(result.applied)
         metrics.lists.labels("stale").inc(result.stale)
         metrics.changes.inc(result.changes)
