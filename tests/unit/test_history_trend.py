@@ -10,10 +10,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from price_history.domain.cells import PriceAt
 from price_history.domain.errors import InvalidParameterError
 from price_history.domain.instants import SECOND, to_datetime, to_instant
 from price_history.domain.resolution import MAX_POINTS, buckets
-from price_history.domain.trend import Point, PriceAt, Trend, TrendBuilder, two_decimals
+from price_history.domain.trend import Point, Trend, TrendBuilder, two_decimals
 from price_history.domain.window import Window
 
 Changes = list[tuple[int, int | None]]

@@ -23,6 +23,7 @@ from price_history.use_cases.known_products import DeleteProduct
 from price_history.use_cases.read_history import Position, ReadHistory
 from price_history.use_cases.read_trend import ReadTrend
 from price_history.use_cases.record_offers import RecordOffers
+from price_history.use_cases.roll_up import RollUp
 
 NOW = datetime(2026, 3, 31, 23, 30, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -32,7 +33,7 @@ BOUNDARY = datetime(2025, 2, 1, tzinfo=UTC)
 
 
 def keep(database: Database, now: datetime = NOW) -> KeepPartitions:
-    return KeepPartitions(database, RETENTION, lambda: now)
+    return KeepPartitions(database, RollUp(database), RETENTION, lambda: now)
 
 
 async def observe(

@@ -17,9 +17,12 @@ from price_history.use_cases.known_products import AddProduct, DeleteProduct
 from price_history.use_cases.read_history import ReadHistory
 from price_history.use_cases.read_trend import ReadTrend
 from price_history.use_cases.record_offers import RecordOffers
+from price_history.use_cases.roll_up import RollUp
 
-WORK_LIMITS: Final = Limits(connections=4, wait_seconds=10, statement_seconds=60)
-"""One connection records, one follows products, one keeps partitions, one tells readiness."""
+WORK_LIMITS: Final = Limits(connections=5, wait_seconds=10, statement_seconds=60)
+"""One connection records, one follows products, one rolls up, one keeps partitions, one tells readiness."""
+REBUILD_LIMITS: Final = Limits(connections=1, wait_seconds=10, statement_seconds=24 * 3600)
+"""Queueing everything is one statement over all changes."""
 
 
 def http_app(settings: ServeSettings) -> FastAPI:
@@ -49,10 +52,11 @@ async def work(settings: WorkSettings) -> None:
     consumer = EventConsumer(settings.rabbitmq_url, transient=(DatabaseUnavailableError,), prefetch=settings.prefetch)
     consumer.subscribe(HISTORY_OFFERS, OffersHandler(RecordOffers(database)))
     consumer.subscribe(HISTORY_PRODUCTS, ProductsHandler(AddProduct(database), DeleteProduct(database)))
-    partitions = KeepPartitions(database, timedelta(days=settings.retention_days), _now)
+    roll_up = RollUp(database)
+    partitions = KeepPartitions(database, roll_up, timedelta(days=settings.retention_days), _now)
     try:
         await run_worker(
-            {"consumer": consumer.run, "partitions": partitions.run},
+            {"consumer": consumer.run, "rollups": roll_up.run, "partitions": partitions.run},
             readiness=Readiness(
                 {"database": database.check, "database_disk": database.disk.check, "broker": consumer.check}
             ),
@@ -67,7 +71,21 @@ async def first_partitions(settings: MigrateSettings) -> None:
     """Make the partitions of the present, so that the first changes need not move."""
     database = _work_database(settings)
     try:
-        await KeepPartitions(database, timedelta.max, _now).make()
+        await KeepPartitions(database, RollUp(database), timedelta.max, _now).make()
+    finally:
+        await database.close()
+
+
+async def rebuild(settings: MigrateSettings) -> None:
+    """`price-history rebuild`: make the rollups of all changes that are kept anew.
+
+    What an interruption leaves in the queue, `work` or another `rebuild` rolls up.
+    """
+    database = Database(settings.database_url, "price-history-rebuild", REBUILD_LIMITS, pre_ping=False)
+    roll_up = RollUp(database)
+    try:
+        await roll_up.anew()
+        await roll_up.finish()
     finally:
         await database.close()
 

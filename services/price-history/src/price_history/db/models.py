@@ -69,3 +69,33 @@ price_changes: Final = sa.Table(
     postgresql_partition_by="RANGE (at)",
     comment="one row for each observation of a product in which something recorded changed",
 )
+
+rollups: Final = sa.Table(
+    "rollups",
+    metadata,
+    sa.Column("begins", Time, nullable=False),
+    sa.Column("ends", Time, nullable=False),
+    sa.Column("product_no", sa.Integer, nullable=False),
+    sa.Column("level", sa.SmallInteger, nullable=False, comment="1: cells of five minutes, 2: of an hour, 3: of a day"),
+    sa.Column("best_in_stock", sa.LargeBinary, nullable=False, comment="MessagePack: a series in columns, see packing"),
+    sa.Column("best", sa.LargeBinary, comment="the same of all offers; null where it is the same"),
+    sa.Column("offers", sa.LargeBinary, nullable=False, comment="MessagePack: {offer_no: series}"),
+    sa.PrimaryKeyConstraint("product_no", "level", "begins"),
+    comment="blocks of a product's history, each told by cells; kept for ever",
+)
+
+rollup_queue: Final = sa.Table(
+    "rollup_queue",
+    metadata,
+    sa.Column("ends", Time, nullable=False),
+    sa.Column("product_no", sa.Integer, nullable=False),
+    sa.PrimaryKeyConstraint("product_no", "ends"),
+    comment="keyframes up to which blocks are to be made",
+)
+
+retention: Final = sa.Table(
+    "retention",
+    metadata,
+    sa.Column("kept_since", Time, nullable=False),
+    comment="at most one row: single changes before are dropped, and only rollups tell of them",
+)

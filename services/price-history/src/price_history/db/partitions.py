@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from price_history.db.packing import pack_state, unpack_changes, unpack_state
+from price_history.db.rolling import queue_keyframes
 from price_history.domain.keyframes import State, StoredChange, state_after
 from price_history.domain.months import Month
 
@@ -58,6 +59,10 @@ ON CONFLICT (product_no, at) DO UPDATE SET state = excluded.state
 _STRAYS_BEFORE: Final = sa.text("SELECT EXISTS (SELECT FROM price_changes_default WHERE at < :boundary)")
 _FORGET_STRAYS: Final = sa.text("DELETE FROM price_changes_default WHERE at < :boundary")
 _FORGET_OFFERS: Final = sa.text("DELETE FROM offers WHERE ended_at < :boundary")
+_KEPT_SINCE: Final = (
+    sa.text("DELETE FROM retention"),
+    sa.text("INSERT INTO retention (kept_since) VALUES (:boundary)"),
+)
 
 
 async def take_turn(connection: AsyncConnection) -> None:
@@ -107,9 +112,9 @@ async def has_strays_before(connection: AsyncConnection, boundary: datetime) -> 
 
 
 async def forget_before(connection: AsyncConnection, boundary: datetime) -> None:
-    """Delete what is older in the default partition, and the offers that ended before."""
-    await connection.execute(_FORGET_STRAYS, {"boundary": boundary})
-    await connection.execute(_FORGET_OFFERS, {"boundary": boundary})
+    """Delete what is older in the default partition, and the offers that ended before; note what is kept."""
+    for statement in (_FORGET_STRAYS, _FORGET_OFFERS, *_KEPT_SINCE):
+        await connection.execute(statement, {"boundary": boundary})
 
 
 async def last_product_no(connection: AsyncConnection) -> int:
@@ -121,8 +126,8 @@ async def last_product_no(connection: AsyncConnection) -> int:
 async def carry_prices(connection: AsyncConnection, boundary: datetime, after: int, upto: int) -> None:
     """Write the prices in effect at `boundary` as a keyframe without changes, for products `after` < number <= `upto`.
 
-    What lies before the boundary can be dropped then without losing the prices that hold beyond it. A product without
-    offers is carried too: what remains of a product's rows must begin with a keyframe. Idempotent.
+    What lies before the boundary can be dropped, once it is rolled up, without losing the prices that hold beyond it. A
+    product without offers is carried too: what remains of a product's rows must begin with a keyframe. Idempotent.
     """
     rows = await connection.execute(_ROWS_BEFORE, {"boundary": boundary, "after": after, "upto": upto})
     states: list[tuple[int, State]] = []
@@ -148,6 +153,7 @@ async def _store_carried(connection: AsyncConnection, boundary: datetime, states
             "states": [pack_state(state.prices) for _, state in states],
         },
     )
+    await queue_keyframes(connection, [(number, boundary) for number, _ in states])
 
 
 def _name(month: Month) -> str:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from price_history.db.packing import pack_changes, pack_known, pack_state, unpack_known
+from price_history.db.rolling import forget_rollups, queue_keyframes
 from price_history.domain.recording import ChangeRow, KnownProduct, Recorded
 
 _ADD: Final = sa.text("""
@@ -74,6 +75,14 @@ async def store(connection: AsyncConnection, recorded: Sequence[Recorded]) -> No
     rows = [(known.product_no, row) for known, row, _ in recorded if row is not None]
     if rows:
         await _store_changes(connection, rows)
+    # In front of a product's first keyframe there is nothing to roll up.
+    keyframes = [
+        (known.product_no, row.at)
+        for known, row, _ in recorded
+        if row is not None and row.state is not None and known.change_rows > 1
+    ]
+    if keyframes:
+        await queue_keyframes(connection, keyframes)
     appeared = [(known.product_no, number, offer_id) for known, _, ids in recorded for offer_id, number in ids.items()]
     if appeared:
         await connection.execute(_STORE_OFFERS, _columns(("product_nos", "offer_nos", "offer_ids"), appeared))
@@ -132,3 +141,4 @@ async def bury_product(connection: AsyncConnection, product_id: UUID, deleted_at
     product_no = await connection.scalar(_BURY, {"id": product_id, "deleted_at": deleted_at})
     if product_no is not None:
         await connection.execute(_FORGET_OFFERS, {"product_no": product_no})
+        await forget_rollups(connection, product_no)

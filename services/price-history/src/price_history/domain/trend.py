@@ -1,26 +1,20 @@
-"""The trend of a price over a window, from the price carried into it and the changes in it.
+"""The trend of a price over a window, from the price carried into it and the changes or cells in it.
 
 A price is a step function of time: each observed price holds until the next change. None stands for "no price".
 Instants are whole microseconds. A window includes its end, where a price may begin that is in effect for no time.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from operator import itemgetter
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple
 
+from price_history.domain.cells import Change, Columns, Hold, Laid, PriceAt, Run, Tally, lay
 from price_history.domain.errors import InvalidParameterError
 from price_history.domain.instants import SECOND
 from price_history.domain.resolution import MAX_POINTS, Buckets
 from price_history.domain.window import Window
-
-Hold: TypeAlias = tuple[int | None, int, int]
-"""`(price, begins, ends)`: in effect from `begins` up to `ends`, where the next one begins. The last one of a window is
-in effect at its end as well, and may begin there."""
-
-_price: Final = itemgetter(0)
 
 Reason = Literal["no_price_in_period", "zero_start_price"]
 
@@ -32,13 +26,6 @@ class Point(NamedTuple):
     price: int | None
     lowest: int | None
     highest: int | None
-
-
-class PriceAt(NamedTuple):
-    """A price, and an instant at which it was in effect (for `Trend.end`: or until which)."""
-
-    price: int
-    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +73,10 @@ class Trend:
 
 
 class TrendBuilder:
-    """Builds a trend from changes as they are read, in memory that grows with the points, not with the changes.
+    """Builds a trend from pieces as they are read, in memory that grows with the points, not with the changes.
 
-    Feed it the changes in order: the last one at or before the window's start, if there is one, then those in it.
+    Feed it the pieces in order: the last change at or before the window's start, if there is one, then what lies in the
+    window, cells wholly in it and in one bucket each.
 
     Args:
         window: the span of time.
@@ -99,46 +87,42 @@ class TrendBuilder:
         self._window = window
         self._cut = cut
         self._points: _RawPoints | _BucketPoints = _RawPoints(window) if cut is None else _BucketPoints(cut)
-        self._summary = _Summary()
+        self._tally = Tally()
         self._price: int | None = None
         self._since = window.start
 
-    def add(self, changes: Iterable[tuple[int, int | None]]) -> None:
-        """Take the next `(at, price)` pairs; a pair that repeats the price in effect is no change.
+    def add(self, pieces: Iterable[Change | Run]) -> None:
+        """Take the next pieces; a change that repeats the price in effect is none.
 
         Raises:
             InvalidParameterError: more points than are given at once.
+            ValueError: a cell, where a point for each change is wanted.
         """
-        price, since = self._price, self._since
-        holds: list[Hold] = []
-        for at, new_price in changes:
-            if new_price == price:
-                continue
-            if at > since:
-                holds.append((price, since, at))
-                since = at
-            price = new_price
-        self._price, self._since = price, since
-        self._take(holds)
+        laid: Laid[Run] = lay(pieces, self._price, self._since)
+        self._price, self._since = laid.price, laid.since
+        self._points.take(laid.holds)
+        self._tally.take(laid.holds)
+        for run in laid.spans:
+            self._points.take_cells(run.cells)
+            self._tally.add(run.whole())
 
     def finish(self) -> Trend:
         """The trend, with the last price in effect up to and including the window's end."""
-        self._take([(self._price, self._since, self._window.end)])
-        summary = self._summary
+        last = [(self._price, self._since, self._window.end)]
+        self._points.take(last)
+        self._points.close(self._price)
+        self._tally.take(last)
+        tally = self._tally
         return Trend(
             window=self._window,
             buckets=self._cut,
             points=self._points.collect(),
-            start=summary.start,
-            end=summary.end,
-            lowest=summary.lowest,
-            highest=summary.highest,
-            average=summary.average(),
+            start=tally.start,
+            end=tally.end,
+            lowest=tally.lowest,
+            highest=tally.highest,
+            average=two_decimals(tally.weighted, tally.priced) if tally.priced else None,
         )
-
-    def _take(self, holds: list[Hold]) -> None:
-        self._points.take(holds)
-        self._summary.take(holds)
 
 
 class _RawPoints:
@@ -148,7 +132,7 @@ class _RawPoints:
         self._start = window.start
         self._points: list[Point] = []
 
-    def take(self, holds: list[Hold]) -> None:
+    def take(self, holds: Sequence[Hold]) -> None:
         self._points += [
             Point(begins, price, price, price)
             for price, begins, _ in holds
@@ -159,12 +143,18 @@ class _RawPoints:
                 "resolution", f"raw gives more than {MAX_POINTS} points in this period: ask for a shorter one, or auto"
             )
 
+    def take_cells(self, cells: Columns) -> None:
+        raise ValueError(f"{len(cells.begins)} cells do not tell their changes")
+
+    def close(self, price: int | None) -> None:
+        pass
+
     def collect(self) -> list[Point]:
         return self._points
 
 
 class _BucketPoints:
-    """One point for each bucket."""
+    """One point for each bucket. A bucket's price is told by the one piece that reaches its end."""
 
     def __init__(self, cut: Buckets) -> None:
         self._first = cut.first
@@ -173,7 +163,7 @@ class _BucketPoints:
         self._lowest: list[int | None] = [None] * cut.count
         self._highest: list[int | None] = [None] * cut.count
 
-    def take(self, holds: list[Hold]) -> None:
+    def take(self, holds: Sequence[Hold]) -> None:
         origin, length, prices, lowest, highest = self._first, self._length, self._prices, self._lowest, self._highest
         end = len(prices) - 1
         for price, begins, ends in holds:
@@ -181,7 +171,8 @@ class _BucketPoints:
             first = min((begins - origin) // length, end)
             last = min((ends - 1 - origin) // length, end)
             for bucket in range(first, last + 1):
-                prices[bucket] = price
+                if bucket < last or ends - origin == (last + 1) * length:
+                    prices[bucket] = price
                 if price is None:
                     continue
                 low, high = lowest[bucket], highest[bucket]
@@ -190,43 +181,28 @@ class _BucketPoints:
                 if high is None or price > high:
                     highest[bucket] = price
 
+    def take_cells(self, cells: Columns) -> None:
+        """Cells that lie in one bucket each."""
+        origin, length, prices, lowest, highest = self._first, self._length, self._prices, self._lowest, self._highest
+        for begins, ends, lower, higher, last, ended_before in zip(
+            cells.begins, cells.ends, cells.lowest, cells.highest, cells.last, cells.ended_before, strict=True
+        ):
+            bucket = (begins - origin) // length
+            if ends - origin == (bucket + 1) * length:
+                prices[bucket] = None if ended_before else last
+            low, high = lowest[bucket], highest[bucket]
+            if low is None or lower < low:
+                lowest[bucket] = lower
+            if high is None or higher > high:
+                highest[bucket] = higher
+
+    def close(self, price: int | None) -> None:
+        """Tell the price in effect at the window's end."""
+        self._prices[-1] = price
+
     def collect(self) -> list[Point]:
         starts = range(self._first, self._first + len(self._prices) * self._length, self._length)
         return list(map(Point, starts, self._prices, self._lowest, self._highest))
-
-
-class _Summary:
-    """What the whole window amounts to."""
-
-    def __init__(self) -> None:
-        self.start: PriceAt | None = None
-        self.end: PriceAt | None = None
-        self.lowest: PriceAt | None = None
-        self.highest: PriceAt | None = None
-        self._priced_time = 0
-        self._weighted = 0
-
-    def take(self, holds: list[Hold]) -> None:
-        priced = [(price, begins, ends) for price, begins, ends in holds if price is not None]
-        if not priced:
-            return
-        price, begins, _ = priced[0]
-        if self.start is None:
-            self.start = self.lowest = self.highest = PriceAt(price, begins)
-        price, _, ends = priced[-1]
-        self.end = PriceAt(price, ends)
-        # The first of equals, as holds come in their order.
-        price, begins, _ = min(priced, key=_price)
-        if self.lowest is None or price < self.lowest.price:
-            self.lowest = PriceAt(price, begins)
-        price, begins, _ = max(priced, key=_price)
-        if self.highest is None or price > self.highest.price:
-            self.highest = PriceAt(price, begins)
-        self._priced_time += sum(ends - begins for _, begins, ends in priced)
-        self._weighted += sum(price * (ends - begins) for price, begins, ends in priced)
-
-    def average(self) -> Decimal | None:
-        return two_decimals(self._weighted, self._priced_time) if self._priced_time else None
 
 
 def two_decimals(numerator: int, denominator: int) -> Decimal:

@@ -7,6 +7,7 @@ import typer
 from event_bus import parked_commands
 from lifecycle import configure_logging, load_settings, run, serve_http
 from price_history.bootstrap import first_partitions, http_app
+from price_history.bootstrap import rebuild as rebuild_rollups
 from price_history.bootstrap import work as work_until_stopped
 from price_history.db.migrate import migrate as migrate_database
 from price_history.settings import MigrateSettings, ServeSettings, WorkSettings
@@ -45,3 +46,11 @@ def migrate() -> None:
         _log.error("database_unavailable", error=type(error).__name__)
         raise typer.Exit(1) from None
     run(first_partitions(settings))
+
+
+@app.command()
+def rebuild() -> None:
+    """Make all rollups anew from the single changes; may be interrupted, and run while `work` does."""
+    settings = load_settings(MigrateSettings)
+    configure_logging(settings)
+    run(rebuild_rollups(settings))

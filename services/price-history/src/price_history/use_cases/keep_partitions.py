@@ -22,6 +22,7 @@ from price_history.db.partitions import (
     take_turn,
 )
 from price_history.domain.months import month_of, months_from, oldest_kept
+from price_history.use_cases.roll_up import RollUp
 
 MONTHS_AHEAD: Final = 2
 STRAY_MONTHS_AHEAD: Final = 12
@@ -38,8 +39,9 @@ class KeepPartitions:
     Idempotent, and safe in any number of copies.
     """
 
-    def __init__(self, database: Database, retention: timedelta, now: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, roll_up: RollUp, retention: timedelta, now: Callable[[], datetime]) -> None:
         self._database = database
+        self._roll_up = roll_up
         self._retention = retention
         self._now = now
 
@@ -61,7 +63,7 @@ class KeepPartitions:
                     _log.info("partition_added", month=month.begins.date().isoformat())
 
     async def drop(self) -> None:
-        """Drop what is wholly older than the retention, after carrying the prices that hold beyond it.
+        """Drop what is older than the retention, once it is rolled up and the prices that hold beyond it are carried.
 
         Raises:
             DatabaseUnavailableError: do it again later.
@@ -79,6 +81,7 @@ class KeepPartitions:
         for after in range(0, last, CARRIED_AT_ONCE):
             async with self._database.transaction() as connection:
                 await carry_prices(connection, boundary, after, after + CARRIED_AT_ONCE)
+        await self._roll_up.finish()
         async with self._database.transaction() as connection:
             await take_turn(connection)
             for month in expired:

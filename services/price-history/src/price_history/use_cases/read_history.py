@@ -65,7 +65,7 @@ class ReadHistory:
         rows = min(limit + 1, ROWS_AT_ONCE)
         items: list[HistoryItem] = []
         async with self._database.reading() as connection:
-            product_no = await find_product(connection, product_id)
+            product_no = (await find_product(connection, product_id)).number
             while True:
                 observed = await changes_page(connection, product_no, begin.at, until, rows)
                 found, following = _cut(observed, begin, limit - len(items))

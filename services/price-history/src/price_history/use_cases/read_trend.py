@@ -1,10 +1,13 @@
-"""Computes trends from the recorded changes, page by page."""
+"""Computes trends from rollups and recorded changes, page by page."""
 
-from collections.abc import AsyncIterator
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from price_history.db.engine import Database
-from price_history.db.reading import Basis, Prices, best_prices, find_offer, find_product, offer_prices
+from price_history.db.reading import KnownProduct, find_offer, find_product
+from price_history.db.series import BEST, Basis, Series, offer_series, read_series
+from price_history.domain.covering import Wanted
 from price_history.domain.errors import UnknownOfferError
 from price_history.domain.resolution import Buckets
 from price_history.domain.trend import Trend, TrendBuilder
@@ -28,8 +31,8 @@ class ReadTrend:
             UnknownProductError: see there.
         """
         async with self._database.reading() as connection:
-            product_no = await find_product(connection, product_id)
-            return await _build(window, cut, best_prices(connection, product_no, basis, window))
+            product = await find_product(connection, product_id)
+            return await _build(connection, product, BEST[basis], window, cut)
 
     async def of_offer(self, product_id: UUID, offer_id: str, window: Window, cut: Buckets | None) -> Trend:
         """The trend of one offer's price, whatever its stock.
@@ -38,11 +41,11 @@ class ReadTrend:
             UnknownProductError, UnknownOfferError: see there.
         """
         async with self._database.reading() as connection:
-            product_no = await find_product(connection, product_id)
-            offer_nos = await find_offer(connection, product_no, offer_id)
+            product = await find_product(connection, product_id)
+            offer_nos = await find_offer(connection, product.number, offer_id)
             if not offer_nos:
                 raise UnknownOfferError
-            return await _build(window, cut, offer_prices(connection, product_no, offer_nos, window))
+            return await _build(connection, product, offer_series(offer_nos), window, cut)
 
 
 def trend_without_prices(window: Window, cut: Buckets | None) -> Trend:
@@ -50,8 +53,10 @@ def trend_without_prices(window: Window, cut: Buckets | None) -> Trend:
     return TrendBuilder(window, cut).finish()
 
 
-async def _build(window: Window, cut: Buckets | None, pages: AsyncIterator[Prices]) -> Trend:
+async def _build(
+    connection: AsyncConnection, product: KnownProduct, series: Series, window: Window, cut: Buckets | None
+) -> Trend:
     builder = TrendBuilder(window, cut)
-    async for page in pages:
-        builder.add(page)
+    async for pieces in read_series(connection, product.number, series, Wanted(window, cut, product.kept_since)):
+        builder.add(pieces)
     return builder.finish()

@@ -14,8 +14,9 @@ import msgspec
 import structlog
 from starlette.responses import Response, StreamingResponse
 
+from price_history.domain.cells import PriceAt
 from price_history.domain.instants import to_datetime
-from price_history.domain.trend import PriceAt, Trend
+from price_history.domain.trend import Trend
 from price_history.entrypoints.http.parameters import encode_cursor
 from price_history.use_cases.read_history import HistoryItem, HistoryPage
 

@@ -66,3 +66,31 @@ def upgrade() -> None:
     )
     # Takes what no month's partition takes, so that a missing one never refuses data.
     op.execute("CREATE TABLE price_changes_default PARTITION OF price_changes DEFAULT")
+    op.create_table(
+        "rollups",
+        sa.Column("begins", _TIME, nullable=False),
+        sa.Column("ends", _TIME, nullable=False),
+        sa.Column("product_no", sa.Integer, nullable=False),
+        sa.Column(
+            "level", sa.SmallInteger, nullable=False, comment="1: cells of five minutes, 2: of an hour, 3: of a day"
+        ),
+        sa.Column(
+            "best_in_stock", sa.LargeBinary, nullable=False, comment="MessagePack: a series in columns, see packing"
+        ),
+        sa.Column("best", sa.LargeBinary, comment="the same of all offers; null where it is the same"),
+        sa.Column("offers", sa.LargeBinary, nullable=False, comment="MessagePack: {offer_no: series}"),
+        sa.PrimaryKeyConstraint("product_no", "level", "begins"),
+        comment="blocks of a product's history, each told by cells; kept for ever",
+    )
+    op.create_table(
+        "rollup_queue",
+        sa.Column("ends", _TIME, nullable=False),
+        sa.Column("product_no", sa.Integer, nullable=False),
+        sa.PrimaryKeyConstraint("product_no", "ends"),
+        comment="keyframes up to which blocks are to be made",
+    )
+    op.create_table(
+        "retention",
+        sa.Column("kept_since", _TIME, nullable=False),
+        comment="at most one row: single changes before are dropped, and only rollups tell of them",
+    )

@@ -1,0 +1,258 @@
+"""Cells: what a price did in a span of time, so that nothing asked about the whole span needs the changes in it.
+
+A series of a price is a list of pieces in their order, each a change or a cell (or many cells, a run); after a piece its
+last price holds until the next one begins. Instants are whole microseconds; None stands for "no price".
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
+
+CONDENSED_FROM: Final = 4
+"""Pieces in one span that are worth a cell: fewer take less room as they are, and say more."""
+
+Hold: TypeAlias = tuple[int | None, int, int]
+"""`(price, begins, ends)`: in effect from `begins` up to `ends`, where the next one begins. The last one of a window is
+in effect at its end as well, and may begin there."""
+
+_price: Final = itemgetter(0)
+
+
+class PriceAt(NamedTuple):
+    """A price, and an instant at which it was in effect (as the last one of a span: or until which)."""
+
+    price: int
+    at: int
+
+
+class Cell(NamedTuple):
+    """A price in the span from `begins` up to `ends`, in which it was in effect for some time at least.
+
+    `first_at`, `lowest_at` and `highest_at` are the first instants at which those prices were in effect, `last_end` is
+    when the last one ended. `priced` is for how long there was a price, in microseconds; `weighted` the sum of each
+    price times how long it was in effect.
+    """
+
+    begins: int
+    ends: int
+    first: int
+    first_at: int
+    lowest: int
+    lowest_at: int
+    highest: int
+    highest_at: int
+    last: int
+    last_end: int
+    priced: int
+    weighted: int
+
+    @property
+    def close(self) -> int | None:
+        """The price in effect from its end on, until something changes."""
+        return self.last if self.last_end == self.ends else None
+
+
+Change: TypeAlias = tuple[int, int | None]
+"""`(at, price)`: in effect from `at` on."""
+
+Piece: TypeAlias = Change | Cell
+
+
+class Columns(NamedTuple):
+    """Cells column by column, as they are stored: going over them costs a third of what as many objects cost.
+
+    `…_after` are counted from the beginning of the cell, `ended_before` from its end; `unpriced` is for how long there
+    was no price.
+    """
+
+    begins: list[int]
+    ends: list[int]
+    first: list[int]
+    first_after: list[int]
+    lowest: list[int]
+    lowest_after: list[int]
+    highest: list[int]
+    highest_after: list[int]
+    last: list[int]
+    ended_before: list[int]
+    unpriced: list[int]
+    weighted: list[int]
+
+
+class Run(NamedTuple):
+    """Cells that follow each other without a gap."""
+
+    begins: int
+    ends: int
+    cells: Columns
+
+    @property
+    def close(self) -> int | None:
+        """The price in effect from its end on, until something changes."""
+        return None if self.cells.ended_before[-1] else self.cells.last[-1]
+
+    def part(self, begin: int, end: int) -> "Run":
+        """The cells from one number up to another."""
+        cells = Columns._make(column[begin:end] for column in self.cells)
+        return Run(cells.begins[0], cells.ends[-1], cells)
+
+    def cell(self, number: int) -> Cell:
+        """One of the cells."""
+        return self.part(number, number + 1).whole()
+
+    def each(self) -> list[Cell]:
+        """The cells one by one."""
+        return [self.cell(number) for number in range(len(self.cells.begins))]
+
+    def whole(self) -> Cell:
+        """All of it as one cell."""
+        cells = self.cells
+        lowest, highest = min(cells.lowest), max(cells.highest)
+        low, high = cells.lowest.index(lowest), cells.highest.index(highest)
+        return Cell(
+            self.begins,
+            self.ends,
+            cells.first[0],
+            self.begins + cells.first_after[0],
+            lowest,
+            cells.begins[low] + cells.lowest_after[low],
+            highest,
+            cells.begins[high] + cells.highest_after[high],
+            cells.last[-1],
+            self.ends - cells.ended_before[-1],
+            self.ends - self.begins - sum(cells.unpriced),
+            sum(cells.weighted),
+        )
+
+
+Span = TypeVar("Span", Cell, Run)
+
+
+class Laid(NamedTuple, Generic[Span]):
+    """Pieces laid end to end: the cells or runs, what was held between them, and the last price and since when."""
+
+    holds: list[Hold]
+    spans: list[Span]
+    price: int | None
+    since: int
+
+
+def lay(pieces: Iterable[Change | Span], price: int | None, since: int) -> Laid[Span]:
+    """Lay pieces after a price that is in effect since an instant; a change that repeats the price is none.
+
+    Changes before `since` say what is in effect then; cells and runs lie after it, and don't overlap.
+    """
+    holds: list[Hold] = []
+    spans: list[Span] = []
+    for piece in pieces:
+        if isinstance(piece, Cell | Run):
+            if piece.begins > since:
+                holds.append((price, since, piece.begins))
+            spans.append(piece)
+            price, since = piece.close, piece.ends
+            continue
+        at, new_price = piece
+        if new_price == price:
+            continue
+        if at > since:
+            holds.append((price, since, at))
+            since = at
+        price = new_price
+    return Laid(holds, spans, price, since)
+
+
+class Tally:
+    """What prices amount to over a span of time.
+
+    It may be told of them in any order, but that what holds at the very end of the span comes last.
+    """
+
+    def __init__(self) -> None:
+        self.start: PriceAt | None = None
+        self.end: PriceAt | None = None
+        self.lowest: PriceAt | None = None
+        self.highest: PriceAt | None = None
+        self.priced = 0
+        self.weighted = 0
+
+    def take(self, holds: Sequence[Hold]) -> None:
+        """Count holds, in their order."""
+        priced = [(price, begins, ends) for price, begins, ends in holds if price is not None]
+        if not priced:
+            return
+        # The first of equals, as holds come in their order.
+        first, low, high, last = priced[0], min(priced, key=_price), max(priced, key=_price), priced[-1]
+        self.add(
+            Cell(
+                first[1],
+                last[2],
+                *first[:2],
+                *low[:2],
+                *high[:2],
+                last[0],
+                last[2],
+                sum(ends - begins for _, begins, ends in priced),
+                sum(price * (ends - begins) for price, begins, ends in priced),
+            )
+        )
+
+    def add(self, cell: Cell) -> None:
+        """Count a cell."""
+        _, _, first, first_at, lowest, lowest_at, highest, highest_at, last, last_end, priced, weighted = cell
+        if self.start is None or first_at < self.start.at:
+            self.start = PriceAt(first, first_at)
+        if self.end is None or last_end >= self.end.at:
+            self.end = PriceAt(last, last_end)
+        if self.lowest is None or (lowest, lowest_at) < self.lowest:
+            self.lowest = PriceAt(lowest, lowest_at)
+        if self.highest is None or (-highest, highest_at) < (-self.highest.price, self.highest.at):
+            self.highest = PriceAt(highest, highest_at)
+        self.priced += priced
+        self.weighted += weighted
+
+    def cell(self, begins: int, ends: int) -> Cell | None:
+        """All of it as one cell; None when there was no price."""
+        if self.start is None or self.end is None or self.lowest is None or self.highest is None:
+            return None
+        return Cell(begins, ends, *self.start, *self.lowest, *self.highest, *self.end, self.priced, self.weighted)
+
+
+def condense(pieces: Sequence[Piece], ends: int, length: int) -> list[Piece]:
+    """The same series, up to `ends`, with a cell for each span in which much happens.
+
+    Spans are of `length`, whole multiples of it since 1970. A cell covers its span from where the series begins and
+    until it ends, with the price carried into it.
+    """
+    condensed: list[Piece] = []
+    if not pieces:
+        return condensed
+    origin, price = pieces[0][0], None
+    for index, grouped in groupby(pieces, key=lambda piece: piece[0] // length):
+        group = list(grouped)
+        begins, until = max(index * length, origin), min((index + 1) * length, ends)
+        laid: Laid[Cell] = lay(group, price, begins)
+        price = laid.price
+        cell = None
+        if len(group) >= CONDENSED_FROM:
+            tally = Tally()
+            tally.take([*laid.holds, *([(laid.price, laid.since, until)] if until > laid.since else [])])
+            for span in laid.spans:
+                tally.add(span)
+            cell = tally.cell(begins, until)
+        condensed += group if cell is None else [cell]
+    return condensed
+
+
+def replay(cell: Cell) -> list[Change]:
+    """Changes that look like the cell from outside, for whoever needs to see inside it and can't.
+
+    Its first, lowest and highest price when each of them first was in effect, its last one at the very end.
+    """
+    told = {cell.first_at: cell.first, cell.lowest_at: cell.lowest, cell.highest_at: cell.highest}
+    changes: list[Change] = sorted(told.items())
+    if changes[-1][1] != cell.last:
+        changes.append((cell.last_end - 1, cell.last))
+    if cell.close is None:
+        changes.append((cell.last_end, None))
+    return changes

@@ -1,0 +1,110 @@
+"""Rollups: a product's history in blocks of many changes, each told by cells of five minutes, an hour or a day.
+
+Blocks follow each other without overlap and cover a product's history up to its last keyframe; what comes later is read
+from the changes themselves. Nothing in front of a keyframe ever changes, so a block once made stays true.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from price_history.domain.cells import Change, Piece, condense
+from price_history.domain.instants import SECOND
+from price_history.domain.offers import OfferChange
+
+_MINUTES_5, _HOUR, _DAY = 300 * SECOND, 3_600 * SECOND, 86_400 * SECOND
+
+
+class Level(NamedTuple):
+    """How coarse blocks are: lengths of cells in microseconds, and how many blocks of the level below they join.
+
+    A block of the first level has the rows from one keyframe to the next.
+    """
+
+    number: int
+    cell: int
+    offer_cell: int
+    joins: int
+
+
+LEVELS: Final = (
+    # Offers by the hour at once: there are several to a product, and seldom does anyone look at one of them closely.
+    Level(1, _MINUTES_5, _HOUR, 1),
+    Level(2, _HOUR, _HOUR, 16),
+    Level(3, _DAY, _DAY, 32),
+)
+"""Of a price that changes every minute, blocks of an hour, of 17 hours and of 23 days."""
+
+
+class Block(NamedTuple):
+    """The series of a product's best prices and of each offer's price, by its number, from `begins` up to `ends`.
+
+    `best` is None where it is the same as `best_in_stock`.
+    """
+
+    begins: int
+    ends: int
+    best_in_stock: list[Piece]
+    best: list[Piece] | None
+    offers: dict[int, list[Piece]]
+
+
+class RecordedChange(NamedTuple):
+    """A row of history, in instants; see `ChangeRow`."""
+
+    at: int
+    best_in_stock: int | None
+    best_out_of_stock: int | None
+    changes: list[OfferChange]
+    state: dict[int, int] | None
+
+
+def first_block(rows: Sequence[RecordedChange], ends: int) -> Block:
+    """The block of rows that begin with a keyframe, up to `ends`."""
+    in_stock = _changes((row.at, row.best_in_stock) for row in rows)
+    best = None
+    if any(row.best_out_of_stock is not None for row in rows):
+        best = _changes(
+            (row.at, row.best_in_stock if row.best_out_of_stock is None else row.best_out_of_stock) for row in rows
+        )
+    keyframe = rows[0]
+    prices = keyframe.state or {}
+    offers: dict[int, list[Piece]] = {number: [(keyframe.at, price)] for number, price in prices.items()}
+    # The block before this one says nothing of an offer that ended here.
+    offers |= {number: [(keyframe.at, None)] for number, price, _ in keyframe.changes if price is None}
+    for row in rows[1:]:
+        for number, price, _ in row.changes:
+            series = offers.setdefault(number, [])
+            # A change of stock repeats the price.
+            if not series or series[-1][1] != price:
+                series.append((row.at, price))
+    return _condensed(LEVELS[0], Block(keyframe.at, ends, in_stock, best, offers))
+
+
+def joined(level: Level, blocks: Sequence[Block]) -> Block:
+    """One block of a level in place of those of the level below, which follow each other."""
+    in_stock = [piece for block in blocks for piece in block.best_in_stock]
+    best = None
+    if any(block.best is not None for block in blocks):
+        best = [piece for block in blocks for piece in (block.best_in_stock if block.best is None else block.best)]
+    offers: dict[int, list[Piece]] = {}
+    for block in blocks:
+        for number, pieces in block.offers.items():
+            offers.setdefault(number, []).extend(pieces)
+    return _condensed(level, Block(blocks[0].begins, blocks[-1].ends, in_stock, best, offers))
+
+
+def _condensed(level: Level, block: Block) -> Block:
+    return block._replace(
+        best_in_stock=condense(block.best_in_stock, block.ends, level.cell),
+        best=None if block.best is None else condense(block.best, block.ends, level.cell),
+        offers={no: condense(pieces, block.ends, level.offer_cell) for no, pieces in block.offers.items()},
+    )
+
+
+def _changes(series: Iterable[Change]) -> list[Piece]:
+    """A series without what repeats the price before it."""
+    changes: list[Piece] = []
+    for change in series:
+        if not changes or change[1] != changes[-1][1]:
+            changes.append(change)
+    return changes

@@ -1,0 +1,211 @@
+"""Rollups tell what the changes tell: any trend over blocks of cells equals the one over every single change."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from price_history.db.packing import pack_offers, pack_series, unpack_offers, unpack_series
+from price_history.domain.cells import Cell, Change, Piece, Run, replay
+from price_history.domain.covering import Gap, SeriesBlock, Wanted, cover
+from price_history.domain.instants import SECOND
+from price_history.domain.offers import OfferChange
+from price_history.domain.resolution import buckets
+from price_history.domain.rollups import LEVELS, Block, RecordedChange, first_block, joined
+from price_history.domain.trend import Trend, TrendBuilder
+from price_history.domain.window import Window
+
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+TOP = 2**63 - 1
+OFFERS = range(3)
+
+# Minutes and their neighbours, so that changes, boundaries of cells and blocks, and ends often meet.
+near = st.sampled_from([0, 0, 0, -1, 1, 17 * SECOND])
+price = st.one_of(st.none(), st.integers(0, 4), st.integers(0, 2**63 - 1))
+resolution = st.sampled_from([None, 60, 300, 600, 420, 3600, 7200, 86_400])
+
+
+@st.composite
+def recorded(draw: st.DrawFn) -> list[RecordedChange]:
+    """Rows of a product with up to three offers, the first of them a keyframe, a few minutes to hours apart."""
+    at = draw(st.integers(0, 3)) * DAY + draw(st.integers(1, 300)) * MINUTE
+    rows: list[RecordedChange] = []
+    prices: dict[int, int] = {}
+    for step in draw(st.lists(st.sampled_from([1, 1, 1, 2, 30, 60, 1440]), min_size=1, max_size=60)):
+        at = max(at + step * MINUTE + draw(near), at + 1)
+        changes: list[OfferChange] = []
+        for number in draw(st.sets(st.sampled_from(OFFERS), min_size=1)):
+            new = draw(price)
+            if new is None:
+                prices.pop(number, None)
+            else:
+                prices[number] = new
+            changes.append((number, new, None if new is None else 1))
+        in_stock = draw(price)
+        best = draw(st.one_of(st.none(), st.integers(0, 4)))
+        rows.append(RecordedChange(at, in_stock, best, changes, dict(prices)))
+    return rows
+
+
+@st.composite
+def rolled_up(draw: st.DrawFn) -> tuple[list[RecordedChange], list[list[Block]]]:
+    """Rows, and the blocks of each level that some of the first of them were rolled up into."""
+    rows = draw(recorded())
+    cuts = sorted(draw(st.sets(st.integers(1, len(rows)))))
+    blocks = []
+    for begin, end in pairwise([0, *cuts]):
+        ends = rows[end].at if end < len(rows) else rows[-1].at + draw(st.integers(1, DAY))
+        blocks.append(first_block(rows[begin:end], ends))
+    levels = [blocks]
+    for level in LEVELS[1:]:
+        size = draw(st.integers(1, 4))
+        below = levels[-1]
+        whole = len(below) // size * size
+        levels.append([joined(level, below[first : first + size]) for first in range(0, whole, size)])
+    return rows, levels
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> Window:
+    moment = st.builds(
+        lambda unit, count, off: unit * count + off,
+        st.sampled_from([MINUTE, 5 * MINUTE, HOUR, DAY]),
+        st.integers(1, 500),
+        near,
+    )
+    start, end = sorted(draw(st.lists(moment, min_size=2, max_size=2, unique=True)))
+    return Window(start, min(end, start + 1_500 * MINUTE))
+
+
+def whole_trend(changes: Sequence[Change], wanted: Wanted) -> Trend:
+    builder = TrendBuilder(wanted.window, wanted.cut)
+    builder.add([change for change in changes if change[0] <= wanted.window.end])
+    return builder.finish()
+
+
+def rolled_trend(
+    changes: Sequence[Change], levels: Sequence[Sequence[SeriesBlock]], cells: Sequence[int], wanted: Wanted
+) -> tuple[Trend, list[Gap]]:
+    """The trend as it is read: from blocks, the coarsest first, and from changes in what they leave open."""
+    gaps, pieces = wanted.gaps(), []
+    for number in wanted.levels(cells):
+        covered = cover(gaps, levels[number - 1], wanted, cells[number - 1])
+        gaps = covered.gaps
+        pieces += covered.pieces
+    before = [change for change in changes if change[0] <= wanted.window.start]
+    singles = [change for change in changes if any(begins <= change[0] < ends for begins, ends in gaps)]
+    builder = TrendBuilder(wanted.window, wanted.cut)
+    builder.add(before[-1:])
+    builder.add(sorted([*pieces, *singles], key=lambda piece: piece[0]))
+    return builder.finish(), gaps
+
+
+def stored(block: Block, pieces: list[Piece]) -> SeriesBlock:
+    """As it is read back."""
+    return SeriesBlock(block.begins, block.ends, unpack_series(pack_series(pieces, block.begins), block.begins))
+
+
+def apart(pieces: Sequence[Change | Run]) -> list[Piece]:
+    return [each for piece in pieces for each in (piece.each() if isinstance(piece, Run) else (piece,))]
+
+
+def wanted_of(window: Window, seconds: int | None) -> Wanted:
+    return Wanted(window, None if seconds is None else buckets(window, seconds), None)
+
+
+@given(rolled_up(), windows(), resolution)
+@settings(deadline=None, max_examples=60)
+def test_a_trend_over_rollups_equals_the_one_over_changes(
+    history: tuple[list[RecordedChange], list[list[Block]]], window: Window, seconds: int | None
+) -> None:
+    rows, levels = history
+    wanted = wanted_of(window, seconds)
+    in_stock = [(row.at, row.best_in_stock) for row in rows]
+    best = [(row.at, row.best_in_stock if row.best_out_of_stock is None else row.best_out_of_stock) for row in rows]
+    by_offer = [[(row.at, (row.state or {}).get(number)) for row in rows] for number in OFFERS]
+    cells, offer_cells = [level.cell for level in LEVELS], [level.offer_cell for level in LEVELS]
+
+    def series(pick: Callable[[Block], list[Piece]]) -> list[list[SeriesBlock]]:
+        return [[stored(block, pick(block)) for block in level] for level in levels]
+
+    assert rolled_trend(in_stock, series(lambda block: block.best_in_stock), cells, wanted)[0] == whole_trend(
+        in_stock, wanted
+    )
+    of_all = series(lambda block: block.best_in_stock if block.best is None else block.best)
+    assert rolled_trend(best, of_all, cells, wanted)[0] == whole_trend(best, wanted)
+    for number, changes in enumerate(by_offer):
+        blocks = [[stored(block, block.offers.get(number, [])) for block in level] for level in levels]
+        assert rolled_trend(changes, blocks, offer_cells, wanted)[0] == whole_trend(changes, wanted)
+
+
+def minutes(count: int, begins: int = DAY) -> list[RecordedChange]:
+    """A price that changes every minute."""
+    return [
+        RecordedChange(begins + minute * MINUTE, 1000 + minute * 7 % 11, None, [(0, 5, 1)], {0: 5})
+        for minute in range(count)
+    ]
+
+
+def test_whole_cells_need_no_changes() -> None:
+    rows = minutes(120)
+    block = first_block(rows, DAY + 2 * HOUR)
+    assert len(block.best_in_stock) == 24
+    blocks = [stored(block, block.best_in_stock)]
+    changes = [(row.at, row.best_in_stock) for row in rows]
+    wanted = wanted_of(Window(DAY + 7 * MINUTE, DAY + HOUR + 2 * MINUTE), 300)
+    trend, gaps = rolled_trend(changes, [blocks, [], []], [300 * SECOND, HOUR, DAY], wanted)
+    assert trend == whole_trend(changes, wanted)
+    end = wanted.window.end
+    assert gaps == [(DAY + 7 * MINUTE, DAY + 10 * MINUTE), (DAY + HOUR, end), (end, end + 1)]
+
+
+def test_few_changes_are_kept_as_they_are() -> None:
+    block = first_block(minutes(3), 2 * DAY)
+    assert block.best_in_stock == [(DAY, 1000), (DAY + MINUTE, 1007), (DAY + 2 * MINUTE, 1003)]
+    assert block.offers == {0: [(DAY, 5)]}
+    assert block.best is None
+
+
+@given(rolled_up())
+def test_no_cell_lies_in_two_spans(
+    history: tuple[list[RecordedChange], list[list[Block]]],
+) -> None:
+    _, (blocks, *_) = history
+    once = joined(LEVELS[2], blocks) if blocks else None
+    if once is None:
+        return
+    for series in (once.best_in_stock, *once.offers.values()):
+        assert all(a[0] < b[0] for a, b in pairwise(series))
+        for piece in series:
+            if isinstance(piece, Cell):
+                assert piece.begins // DAY == (piece.ends - 1) // DAY
+
+
+@given(rolled_up())
+@example(([], [[Block(0, 9, [Cell(0, 9, TOP, 0, TOP, 0, TOP, 0, TOP, 9, 9, 9 * TOP)], None, {})]]))
+def test_packed_blocks_are_read_back(history: tuple[list[RecordedChange], list[list[Block]]]) -> None:
+    _, levels = history
+    for block in (block for level in levels for block in level):
+        assert apart(stored(block, block.best_in_stock).pieces) == block.best_in_stock
+        offers = unpack_offers(pack_offers(block.offers, block.begins), block.begins)
+        assert {number: apart(pieces) for number, pieces in offers.items()} == block.offers
+
+
+@given(rolled_up())
+def test_a_cell_replayed_looks_the_same_from_outside(history: tuple[list[RecordedChange], list[list[Block]]]) -> None:
+    _, levels = history
+    pieces = [piece for block in levels[0] for piece in stored(block, block.best_in_stock).pieces]
+    for run in [piece.part(0, 1) for piece in pieces if isinstance(piece, Run)]:
+        cell = run.whole()
+        changes = replay(cell)
+        seconds = max(1, (cell.ends - cell.begins) // SECOND)
+        wanted = wanted_of(Window(cell.begins, cell.ends), seconds)
+        told = [TrendBuilder(wanted.window, wanted.cut) for _ in range(2)]
+        told[0].add([run])
+        told[1].add(changes)
+        cell_trend, replayed = told[0].finish(), told[1].finish()
+        assert (cell_trend.start, cell_trend.end) == (replayed.start, replayed.end)
+        assert (cell_trend.lowest, cell_trend.highest) == (replayed.lowest, replayed.highest)
