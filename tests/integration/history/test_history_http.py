@@ -24,6 +24,7 @@ from lifecycle.http import http_server
 from price_history.bootstrap import http_app
 from price_history.db.engine import Database
 from price_history.db.migrate import migrate
+from price_history.db.snapshots import Snapshots
 from price_history.domain.recording import ObservedList
 from price_history.entrypoints.http import schemas
 from price_history.entrypoints.http.app import REQUEST_SECONDS
@@ -79,7 +80,7 @@ async def client(history_dsn: str) -> AsyncIterator[httpx2.AsyncClient]:
 
 async def observe(database: Database, product: UUID, *lists: list[tuple[str, int, int]]) -> None:
     """Lists observed at noon, a minute after, and so on."""
-    record = RecordOffers(database)
+    record = RecordOffers(database, Snapshots(1000))
     for revision, offers in enumerate(lists, start=1):
         await record({product: ObservedList(revision, NOON + (revision - 1) * MINUTE, offers)})
 

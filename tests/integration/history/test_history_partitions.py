@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from price_history.db.engine import Database
 from price_history.db.partitions import existing_months
+from price_history.db.snapshots import Snapshots
 from price_history.domain.errors import UnknownOfferError
 from price_history.domain.instants import to_instant
 from price_history.domain.months import Month
@@ -39,7 +40,7 @@ def keep(database: Database, now: datetime = NOW) -> KeepPartitions:
 async def observe(
     database: Database, product: UUID, revision: int, at: datetime, *offers: tuple[str, int, int]
 ) -> None:
-    await RecordOffers(database)({product: ObservedList(revision, at, list(offers))})
+    await RecordOffers(database, Snapshots(1000))({product: ObservedList(revision, at, list(offers))})
 
 
 async def months(database: Database) -> set[Month]:

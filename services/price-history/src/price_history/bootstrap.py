@@ -9,6 +9,7 @@ from aggregator_contracts.topology import HISTORY_OFFERS, HISTORY_PRODUCTS
 from event_bus import EventConsumer
 from lifecycle import Readiness, run_worker
 from price_history.db.engine import Database, DatabaseUnavailableError, Limits
+from price_history.db.snapshots import Snapshots
 from price_history.entrypoints.http.app import create_app
 from price_history.entrypoints.worker import OffersHandler, ProductsHandler
 from price_history.settings import MigrateSettings, ServeSettings, WorkSettings
@@ -50,7 +51,7 @@ async def work(settings: WorkSettings) -> None:
     """`price-history work`, until a signal asks it to stop."""
     database = _work_database(settings)
     consumer = EventConsumer(settings.rabbitmq_url, transient=(DatabaseUnavailableError,), prefetch=settings.prefetch)
-    consumer.subscribe(HISTORY_OFFERS, OffersHandler(RecordOffers(database)))
+    consumer.subscribe(HISTORY_OFFERS, OffersHandler(RecordOffers(database, Snapshots(settings.known_products))))
     consumer.subscribe(HISTORY_PRODUCTS, ProductsHandler(AddProduct(database), DeleteProduct(database)))
     roll_up = RollUp(database)
     partitions = KeepPartitions(database, roll_up, timedelta(days=settings.retention_days), _now)

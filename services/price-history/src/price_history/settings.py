@@ -43,3 +43,5 @@ class WorkSettings(ServiceSettings):
     retention_days: Annotated[int, Field(ge=1)] = 400
     prefetch: Annotated[int, Field(ge=1, le=1000)] = 20
     """Messages in hand at once, for each queue."""
+    known_products: Annotated[int, Field(ge=0)] = 100_000
+    """Products whose latest lists are kept in memory, some 500 bytes for each."""

@@ -41,14 +41,14 @@ class ObservedChanges(NamedTuple):
         return unpack_changes(self.packed)
 
 
-class KnownProduct(NamedTuple):
+class FoundProduct(NamedTuple):
     """A product's number, and the instant since when every single change of prices is kept (None: always)."""
 
     number: int
     kept_since: int | None
 
 
-async def find_product(connection: AsyncConnection, product_id: UUID) -> KnownProduct:
+async def find_product(connection: AsyncConnection, product_id: UUID) -> FoundProduct:
     """What is to be known before its history is read.
 
     Raises:
@@ -59,7 +59,7 @@ async def find_product(connection: AsyncConnection, product_id: UUID) -> KnownPr
         raise UnknownProductError
     if found.deleted_at is not None:
         raise DeletedProductError
-    return KnownProduct(found.product_no, None if found.kept_since is None else to_instant(found.kept_since))
+    return FoundProduct(found.product_no, None if found.kept_since is None else to_instant(found.kept_since))
 
 
 async def find_offer(connection: AsyncConnection, product_no: int, offer_id: str) -> frozenset[int]:

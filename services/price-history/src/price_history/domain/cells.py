@@ -1,7 +1,7 @@
 """Cells: what a price did in a span of time, so that nothing asked about the whole span needs the changes in it.
 
-A series of a price is a list of pieces in their order, each a change or a cell (or many cells, a run); after a piece its
-last price holds until the next one begins. Instants are whole microseconds; None stands for "no price".
+A price is a list of pieces in their order, each a change or a cell (or many cells, a run); after a piece its last price
+holds until the next one begins. Instants are whole microseconds; None stands for "no price".
 """
 
 from collections.abc import Iterable, Sequence

@@ -50,11 +50,12 @@ class ChangeRow(NamedTuple):
 
 
 class Recorded(NamedTuple):
-    """The product from now on, the row to store if anything recorded changed, and the numbers of new offers by id."""
+    """The product from now on and before, the row to store if anything recorded changed, and new offers by id."""
 
     product: KnownProduct
     row: ChangeRow | None
     appeared: dict[str, int]
+    before: KnownProduct
 
 
 def record(product: KnownProduct, observed: ObservedList) -> Recorded | None:
@@ -85,6 +86,7 @@ def record(product: KnownProduct, observed: ObservedList) -> Recorded | None:
         ),
         row,
         appeared,
+        product,
     )
 
 

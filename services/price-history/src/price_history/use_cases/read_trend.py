@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from price_history.db.engine import Database
-from price_history.db.reading import KnownProduct, find_offer, find_product
+from price_history.db.reading import FoundProduct, find_offer, find_product
 from price_history.db.series import BEST, Basis, Series, offer_series, read_series
 from price_history.domain.covering import Wanted
 from price_history.domain.errors import UnknownOfferError
@@ -54,7 +54,7 @@ def trend_without_prices(window: Window, cut: Buckets | None) -> Trend:
 
 
 async def _build(
-    connection: AsyncConnection, product: KnownProduct, series: Series, window: Window, cut: Buckets | None
+    connection: AsyncConnection, product: FoundProduct, series: Series, window: Window, cut: Buckets | None
 ) -> Trend:
     builder = TrendBuilder(window, cut)
     async for pieces in read_series(connection, product.number, series, Wanted(window, cut, product.kept_since)):

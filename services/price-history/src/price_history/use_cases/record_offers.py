@@ -1,13 +1,18 @@
 """Records the offers that were observed together: one transaction for all of a message's products."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from operator import attrgetter
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from price_history.db.engine import Database
-from price_history.db.recording import add_products, lock_products, store
-from price_history.domain.recording import ObservedList, Recorded, record
+from price_history.db.recording import OvertakenError, add_products, lock_products, store
+from price_history.db.snapshots import Snapshots
+from price_history.domain.recording import KnownProduct, ObservedList, Recorded, record
+
+_by_number: Final = attrgetter("int")
+"""Orders ids as the database does."""
 
 
 class RecordingResult(NamedTuple):
@@ -22,8 +27,9 @@ class RecordingResult(NamedTuple):
 class RecordOffers:
     """Stores what changed. Repeated and late lists are ignored by revision, so it may be called again at any time."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, snapshots: Snapshots) -> None:
         self._database = database
+        self._snapshots = snapshots
 
     async def __call__(self, observed: Mapping[UUID, ObservedList]) -> RecordingResult:
         """Record each product's list.
@@ -31,29 +37,53 @@ class RecordOffers:
         Raises:
             DatabaseUnavailableError: call again later; what was stored is then ignored.
         """
-        ids = sorted(observed)
-        recorded = await self._record(ids, observed)
-        while recorded is None:
-            # In a transaction of its own: taking locks and making rows in one could wait in a circle with another.
-            async with self._database.transaction() as connection:
-                await add_products(connection, ids)
-            recorded = await self._record(ids, observed)
+        ids = sorted(observed, key=_by_number)
+        try:
+            recorded = await self._record_known(ids, observed)
+            while recorded is None:
+                recorded = await self._record_locked(ids, observed)
+        except BaseException:
+            # Whether it was committed is not always known.
+            self._snapshots.clear()
+            raise
+        self._snapshots.put(result.product for result in recorded)
         return RecordingResult(
             applied=len(recorded),
             stale=len(ids) - len(recorded),
-            changes=sum(len(row.changes) for _, row, _ in recorded if row is not None),
-            observed_at=[known.observed_at for known, row, _ in recorded if row is not None and known.observed_at],
+            changes=sum(len(row.changes) for _, row, _, _ in recorded if row is not None),
+            observed_at=[known.observed_at for known, row, _, _ in recorded if row is not None and known.observed_at],
         )
 
-    async def _record(self, ids: Sequence[UUID], observed: Mapping[UUID, ObservedList]) -> list[Recorded] | None:
-        """What was recorded, or None when a product has no row yet."""
+    async def _record_known(self, ids: Sequence[UUID], observed: Mapping[UUID, ObservedList]) -> list[Recorded] | None:
+        """What was recorded of products as this process knows them; None when it does not, or not any more."""
+        products = self._snapshots.of(ids)
+        if products is None:
+            return None
+        recorded = _record(products, observed)
+        if recorded:
+            try:
+                async with self._database.transaction() as connection:
+                    await store(connection, recorded)
+            except OvertakenError:
+                return None
+        return recorded
+
+    async def _record_locked(self, ids: Sequence[UUID], observed: Mapping[UUID, ObservedList]) -> list[Recorded] | None:
+        """What was recorded of products as they are stored, or None when one had no row: it has now."""
         async with self._database.transaction() as connection:
             products = await lock_products(connection, ids)
-            if len(products) < len(ids):
-                return None
-            recorded = [
-                result for product in products if (result := record(product, observed[product.product_id])) is not None
-            ]
-            if recorded:
-                await store(connection, recorded)
-            return recorded
+            if len(products) == len(ids):
+                recorded = _record(products, observed)
+                if recorded:
+                    await store(connection, recorded)
+                self._snapshots.put(products)
+                return recorded
+        # In a transaction of its own: taking locks and making rows in one could wait in a circle with another.
+        async with self._database.transaction() as connection:
+            await add_products(connection, ids)
+        return None
+
+
+def _record(products: Iterable[KnownProduct], observed: Mapping[UUID, ObservedList]) -> list[Recorded]:
+    results = (record(product, observed[product.product_id]) for product in products)
+    return [result for result in results if result is not None]
