@@ -53,7 +53,7 @@ async def latest(database: Database, product_id: UUID) -> dict[str, tuple[int, i
 async def test_changes_come_back_as_they_were_observed(database: Database) -> None:
     product = uuid4()
     record = RecordOffers(database, Snapshots(1000))
-    assert await record({product: observed(1, ("a", 10, 5), ("b", 20, 0))}) == RecordingResult(1, 0, 2, [NOON + MINUTE])
+    assert await record({product: observed(1, ("a", 10, 5), ("b", 20, 0))}) == RecordingResult(1, 0, 2, NOON + MINUTE)
     await record({product: observed(2, ("a", 10, 4), ("b", 20, 3))})
     await record({product: observed(3, ("b", 2**63 - 1, 2**31 - 1))})
     assert await history(database, product) == [
@@ -70,7 +70,7 @@ async def test_a_repeated_message_changes_nothing(database: Database) -> None:
     record = RecordOffers(database, Snapshots(1000))
     await record(products)
     before = [await history(database, product) for product in products]
-    assert await record(products) == RecordingResult(0, 3, 0, [])
+    assert await record(products) == RecordingResult(0, 3, 0, None)
     assert [await history(database, product) for product in products] == before
 
 

@@ -1,5 +1,6 @@
 """The composition root: every part of each process, built by plain arguments. Nothing connects here."""
 
+import gc
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -47,8 +48,15 @@ def http_app(settings: ServeSettings) -> FastAPI:
     )
 
 
+GARBAGE_THRESHOLDS: Final = (100_000, 20, 100)
+"""Objects between two collections. A message of 100 products makes some 2,000 objects without cycles, and at the
+default of 700 looking for cycles among them takes as much CPU as everything else."""
+
+
 async def work(settings: WorkSettings) -> None:
     """`price-history work`, until a signal asks it to stop."""
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
     database = _work_database(settings)
     consumer = EventConsumer(settings.rabbitmq_url, transient=(DatabaseUnavailableError,), prefetch=settings.prefetch)
     consumer.subscribe(HISTORY_OFFERS, OffersHandler(RecordOffers(database, Snapshots(settings.known_products))))

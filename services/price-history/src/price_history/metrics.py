@@ -12,7 +12,7 @@ lists: Final = Counter(
 changes: Final = Counter("aggregator_price_history_changes_total", "Price changes stored")
 stored_after: Final = Histogram(
     "aggregator_price_history_stored_after_seconds",
-    "Time from the observation of a list with changes to its being stored",
+    "Time from the observation of the first list with changes in a message to all of them being stored",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200),
 )
 products: Final = Counter("aggregator_price_history_product_events_total", "Products made known or deleted", ["event"])

@@ -93,10 +93,10 @@ class OffersHandler:
         metrics.lists.labels("applied").inc(result.applied)
         metrics.lists.labels("stale").inc(result.stale)
         metrics.changes.inc(result.changes)
-        now = datetime.now(UTC)
-        for observed_at in result.observed_at:
+        if result.observed_first is not None:
             # Clocks differ between machines: a lag below zero says nothing more than zero does.
-            metrics.stored_after.observe(max(0.0, (now - observed_at).total_seconds()))
+            lag = (datetime.now(UTC) - result.observed_first).total_seconds()
+            metrics.stored_after.observe(max(0.0, lag))
 
 
 class ProductsHandler:

@@ -16,12 +16,12 @@ _by_number: Final = attrgetter("int")
 
 
 class RecordingResult(NamedTuple):
-    """How many lists were taken and ignored, how many changes stored, and when the observations were made."""
+    """How many lists were taken and ignored, how many changes stored, and when the first of these was observed."""
 
     applied: int
     stale: int
     changes: int
-    observed_at: Sequence[datetime]
+    observed_first: datetime | None
 
 
 class RecordOffers:
@@ -47,11 +47,12 @@ class RecordOffers:
             self._snapshots.clear()
             raise
         self._snapshots.put(result.product for result in recorded)
+        changed = [known.observed_at for known, row, _, _ in recorded if row is not None]
         return RecordingResult(
             applied=len(recorded),
             stale=len(ids) - len(recorded),
             changes=sum(len(row.changes) for _, row, _, _ in recorded if row is not None),
-            observed_at=[known.observed_at for known, row, _, _ in recorded if row is not None and known.observed_at],
+            observed_first=min((at for at in changed if at is not None), default=None),
         )
 
     async def _record_known(self, ids: Sequence[UUID], observed: Mapping[UUID, ObservedList]) -> list[Recorded] | None:
