@@ -9,6 +9,7 @@ import pytest
 
 from aggregator_contracts import Offer, OffersUpdate, OffersUpdated
 from price_history.db.engine import Database
+from price_history.db.snapshots import Snapshots
 from price_history.domain.errors import UnknownProductError
 from price_history.domain.recording import ObservedList
 from price_history.entrypoints.worker import OffersHandler
@@ -22,7 +23,7 @@ class Counted(RecordOffers):
     """The real thing, which remembers how many products it was given each time, and can't record one of them."""
 
     def __init__(self, database: Database, cursed: UUID | None = None) -> None:
-        super().__init__(database)
+        super().__init__(database, Snapshots(1000))
         self.sizes: list[int] = []
         self._cursed = cursed
 
