@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aggregator_contracts import OffersUpdated, parse_event
 from offers_sync.domain.access_token import AccessToken, expiry_claim, is_token, masked
 from offers_sync.domain.answers import Granted
 from offers_sync.domain.backoff import retry_delay
 from offers_sync.domain.database_clock import DatabaseClock
-from offers_sync.domain.offers import Offer
+from offers_sync.domain.offers import parse_offer_list
 from offers_sync.domain.polling import ChangedList, HeldBucket
-from offers_sync.use_cases.settle_polls import MAX_OFFERS, in_messages
+from offers_sync.use_cases.offers_updated import MAX_OFFERS, in_messages, offers_updated
 
 
 def jwt(claims: object) -> str:
@@ -94,8 +95,30 @@ class TestDatabaseClock:
 
 def changed(offers: int) -> ChangedList:
     bucket = HeldBucket(1, 1, 0.0, 0.0)
-    listed = [Offer(str(number), 1, 1) for number in range(offers)]
-    return ChangedList(uuid4(), bucket, listed, b"", 1, datetime.now(UTC))
+    rows = [{"id": number, "price": 1, "items_in_stock": 1} for number in range(offers)]
+    return ChangedList(uuid4(), bucket, parse_offer_list(json.dumps(rows).encode()), 1, datetime.now(UTC))
+
+
+@pytest.mark.parametrize(
+    "moment", [datetime(2026, 11, 22, 12, tzinfo=UTC), datetime(2026, 1, 2, 3, 4, 5, 67, tzinfo=UTC)]
+)
+def test_the_event_is_the_one_that_the_contract_would_write(moment: datetime) -> None:
+    rows = [
+        {"id": 'ž"\\\u2028', "price": 2**63 - 1, "items_in_stock": 0},
+        {"id": 7, "price": 0, "items_in_stock": 2**31 - 1},
+    ]
+    lists = [parse_offer_list(json.dumps(listed).encode()) for listed in (rows, [])]
+    changes = [ChangedList(uuid4(), HeldBucket(1, 1, 0.0, 0.0), found, 3, moment) for found in lists]
+    outgoing = offers_updated(changes)
+    event = parse_event(outgoing.body)
+    assert isinstance(event, OffersUpdated)
+    assert (event.id, event.type) == (outgoing.id, outgoing.type)
+    assert json.loads(event.to_json()) == json.loads(outgoing.body)
+    for change, update in zip(changes, event.data.updates, strict=True):
+        assert (update.product_id, update.revision, update.observed_at) == (change.product_id, 3, moment)
+        assert [(offer.id, offer.price, offer.items_in_stock) for offer in update.offers] == [
+            (offer.id, offer.price, offer.items_in_stock) for offer in change.found.offers
+        ]
 
 
 @given(st.lists(st.sampled_from([0, 1, 30, 700, MAX_OFFERS + 1]), max_size=30), st.integers(0, 250))
@@ -105,5 +128,5 @@ def test_messages_are_bounded_in_products_and_offers_and_lose_nothing(sizes: lis
     assert [change for part in parts for change in part] == changes
     for part in parts:
         assert 1 <= len(part) <= 100
-        assert len(part) == 1 or sum(len(change.offers) for change in part) <= MAX_OFFERS
+        assert len(part) == 1 or sum(len(change.found.offers) for change in part) <= MAX_OFFERS
     assert Counter(map(id, changes)) == Counter(id(change) for part in parts for change in part)

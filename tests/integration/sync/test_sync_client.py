@@ -17,6 +17,7 @@ from offers_sync.domain.answers import (
     NotRegistered,
     Refused,
     Registered,
+    SameBody,
     StillValid,
     Throttled,
     TokenRejected,
@@ -63,6 +64,15 @@ async def line(simulator: LaunchedSimulator) -> AsyncIterator[Line]:
         assert await client.register(granted.token, Product(product, 1, "Sekačka", "Žádná")) == Registered()
         simulator.admin("PUT", f"/products/{product}/offers", [{"id": 7, "price": 1, "items_in_stock": 1}])
         yield Line(client, simulator, granted.token, product)
+
+
+async def test_a_body_that_is_known_is_not_read_again(line: Line) -> None:
+    first = await line.offers()
+    known = first.offer_list.body_digest
+    assert await line.client.offers(line.token, line.product, known) == SameBody()
+    line.simulator.admin("PUT", f"/products/{line.product}/offers", [{"price": 1, "id": "7", "items_in_stock": 1}])
+    again = await line.client.offers(line.token, line.product, known)
+    assert (again.offer_list.digest, again.offer_list.body_digest == known) == (first.offer_list.digest, False)  # type: ignore[union-attr]
 
 
 async def test_the_happy_path(line: Line) -> None:
@@ -183,4 +193,5 @@ async def test_the_request_is_as_documented_and_no_redirect_is_followed(unused_t
     assert "Authorization" not in poll
     assert body.decode() == f'{{"id": "{product}", "name": "Seka\\u010dka", "description": ""}}'
     assert "Bearer" not in auth
+    assert "Content-Type" not in auth
     assert nothing == b""

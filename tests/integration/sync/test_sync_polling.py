@@ -49,6 +49,7 @@ async def test_a_change_is_published_and_what_is_unchanged_is_not(sync: "Sync") 
     sync.set_offers(product, {8: 200, 7: 100})
     sync.set_offers(other, {7: 55})
     await sync.until(lambda: sync.prices(product) == {"7": 100, "8": 200} and sync.prices(other) == {"7": 55})
+    # Another body, of which nothing is known, and the same list.
     sync.simulator.admin("PUT", f"/products/{other}/offers", [{"price": 55, "id": "7", "items_in_stock": 1, "x": {}}])
 
     begun = time.monotonic()

@@ -12,7 +12,7 @@ poll_seconds: Final = Histogram(
 )
 slot_lag_seconds: Final = Histogram(
     "aggregator_offers_sync_slot_lag_seconds",
-    "How long after its slot began a bucket was claimed",
+    "How long after its slot began the longest due bucket of a claim was claimed",
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
 skipped_slots: Final = Counter("aggregator_offers_sync_skipped_slots_total", "Slots of a bucket that were not polled")

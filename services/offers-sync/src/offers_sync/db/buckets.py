@@ -84,7 +84,7 @@ _CLAIM: Final = sa.text(
         RETURNING buckets.bucket, buckets.fence, {_epoch("due.slot")} AS slot,
             due.leased_until IS NOT NULL AS orphaned
     )
-    SELECT {_NOW} AS epoch, claimed.*, product_id, digest, revision
+    SELECT {_NOW} AS epoch, claimed.*, product_id, digest, body_digest, revision
     FROM (SELECT 1) AS always
     LEFT JOIN claimed ON true
     LEFT JOIN polled_products ON polled_products.bucket = claimed.bucket AND active
@@ -139,6 +139,7 @@ class ClaimedRow(NamedTuple):
     orphaned: bool
     product_id: UUID | None
     digest: bytes | None
+    body_digest: bytes | None
     revision: int
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 import asyncpg
@@ -89,8 +90,13 @@ async def single_statement(engine: AsyncEngine) -> AsyncIterator[AsyncConnection
     Raises:
         DatabaseUnavailableError: whether the statement was committed is unknown.
     """
-    async with database_errors(), engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+    async with database_errors(), _autocommit(engine).connect() as connection:
         yield connection
+
+
+@lru_cache(maxsize=4)  # making one costs as much as a statement
+def _autocommit(engine: AsyncEngine) -> AsyncEngine:
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 
 @asynccontextmanager

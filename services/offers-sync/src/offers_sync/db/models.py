@@ -52,6 +52,8 @@ polled_products: Final = sa.Table(
     sa.Column("digest", BYTEA),
     sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("observed_at", sa.DateTime(timezone=True)),
+    # Of the very bytes in which that list came; NULL when some of its rows were bad. Means nothing without the digest.
+    sa.Column("body_digest", BYTEA),
     sa.Index("polled_products_bucket", "bucket", postgresql_where=sa.text("active")),
     postgresql_with={"fillfactor": "70"},
 )

@@ -22,10 +22,12 @@ _LOCKED: Final = """
 _STORE: Final = sa.text(
     f"""{_LOCKED}
     UPDATE polled_products AS polled
-    SET digest = published.digest, revision = published.revision, observed_at = published.observed_at
+    SET digest = published.digest, body_digest = published.body_digest, revision = published.revision,
+        observed_at = published.observed_at
     FROM locked JOIN unnest(
-        CAST(:ids AS uuid[]), CAST(:digests AS bytea[]), CAST(:revisions AS bigint[]), CAST(:moments AS timestamptz[])
-    ) AS published (product_id, digest, revision, observed_at) USING (product_id)
+        CAST(:ids AS uuid[]), CAST(:digests AS bytea[]), CAST(:body_digests AS bytea[]), CAST(:revisions AS bigint[]),
+        CAST(:moments AS timestamptz[])
+    ) AS published (product_id, digest, body_digest, revision, observed_at) USING (product_id)
     WHERE polled.product_id = locked.product_id
     """  # noqa: S608 - constants
 )
@@ -64,7 +66,8 @@ async def store_published(connection: AsyncConnection, changes: Sequence[Changed
         _STORE,
         {
             "ids": [change.product_id for change in changes],
-            "digests": [change.digest for change in changes],
+            "digests": [change.found.digest for change in changes],
+            "body_digests": [change.found.body_digest for change in changes],
             "revisions": [change.revision for change in changes],
             "moments": [change.observed_at for change in changes],
         },

@@ -15,6 +15,13 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
+class SameBody:
+    """The very bytes of the answer that the caller knows, whatever they mean."""
+
+    KIND: ClassVar = "same_body"
+
+
+@dataclass(frozen=True, slots=True)
 class NotRegistered:
     """The Offers microservice does not know the product."""
 
@@ -88,7 +95,7 @@ class BadAnswer:
 
 
 Failure = TokenRejected | Throttled | Unavailable | BadAnswer
-PollAnswer = Listed | NotRegistered | Failure
+PollAnswer = Listed | SameBody | NotRegistered | Failure
 RegistrationAnswer = Registered | Refused | Failure
 TokenAnswer = Granted | StillValid | Failure
 Answer = PollAnswer | RegistrationAnswer

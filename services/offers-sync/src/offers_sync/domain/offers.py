@@ -13,7 +13,7 @@ MAX_STOCK: Final = 2**31 - 1
 
 
 class Offer(msgspec.Struct, frozen=True, gc=False):
-    """One offer; `price` is the Offers microservice's integer, `id` its number or string as a string."""
+    """One offer, as the contract has it; `price` is the Offers microservice's integer, `id` its number or string."""
 
     id: str
     price: int
@@ -36,12 +36,16 @@ class OfferList:
 
     Attributes:
         offers: sorted by id, each id once.
+        encoded: the offers as JSON, as the contract's `OffersUpdate` has them.
         digest: 16 bytes; equal for lists of equal offers, however they were written.
+        body_digest: 16 bytes, of the body as it was written; None where rows were left out, to be counted each time.
         dropped: how many rows were left out, by reason.
     """
 
     offers: list[Offer]
+    encoded: bytes
     digest: bytes
+    body_digest: bytes | None
     dropped: dict[str, int]
 
 
@@ -52,8 +56,13 @@ _encoder: Final = msgspec.json.Encoder()
 _by_id: Final = attrgetter("id")
 
 
-def parse_offer_list(body: bytes) -> OfferList:
-    """The list in a body; bad rows are dropped and counted.
+def digest_of(body: bytes) -> bytes:
+    """16 bytes that no other body has."""
+    return blake2b(body, digest_size=16).digest()
+
+
+def parse_offer_list(body: bytes, body_digest: bytes | None = None) -> OfferList:
+    """The list in a body, whose digest may be known; bad rows are dropped and counted.
 
     Two rows with one id that agree are one offer. Where they disagree the cheaper one stands (and the smaller stock,
     where the prices agree): both were stated, and the choice must not depend on their order, which would make the price
@@ -73,7 +82,12 @@ def parse_offer_list(body: bytes) -> OfferList:
     if dropped and not offers:
         raise BadListError("no valid row")
     offers.sort(key=_by_id)
-    return OfferList(offers, blake2b(_encoder.encode(offers), digest_size=16).digest(), dropped)
+    if dropped:
+        body_digest = None
+    elif body_digest is None:
+        body_digest = digest_of(body)
+    encoded = _encoder.encode(offers)
+    return OfferList(offers, encoded, digest_of(encoded), body_digest, dropped)
 
 
 def _decode(body: bytes, dropped: dict[str, int]) -> list[_Row]:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
-from offers_sync.domain.offers import Offer
+from offers_sync.domain.offers import OfferList
 
 
 @dataclass(eq=False, slots=True)
@@ -28,24 +29,28 @@ class HeldBucket:
     answered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DueProduct:
-    """A product to be polled now; `digest` is that of the list last published, None if the next must be published."""
+class DueProduct(NamedTuple):
+    """A product to be polled now; one of these is made for each poll, which as a dataclass would cost four times more.
+
+    Attributes:
+        digest: that of the list last published; None if the next must be published.
+        body_digest: that of the body in which it came, if that is known.
+    """
 
     product_id: UUID
     digest: bytes | None
+    body_digest: bytes | None
     revision: int
     bucket: HeldBucket
 
 
 @dataclass(frozen=True, slots=True)
 class ChangedList:
-    """A list that differs from the one last published for its product."""
+    """A list that differs from the one last published for its product, in the given revision."""
 
     product_id: UUID
     bucket: HeldBucket
-    offers: list[Offer]
-    digest: bytes
+    found: OfferList
     revision: int
     observed_at: datetime
 
@@ -58,8 +63,7 @@ class UnknownProduct:
     bucket: HeldBucket
 
 
-@dataclass(frozen=True, slots=True)
-class ReleasedBucket:
+class ReleasedBucket(NamedTuple):
     """A bucket to be let go; due at its next slot, or at `due_epoch` if that is given."""
 
     bucket: HeldBucket

@@ -1,9 +1,8 @@
 """HTTP for a server that is not trusted: bounded in time and size, without cookies and redirects."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import aiohttp
 from multidict import CIMultiDictProxy
@@ -14,10 +13,10 @@ from offers_sync.domain.answers import BadAnswer, Unavailable
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 """After decompression; room for some 40,000 offers."""
 DNS_CACHE_SECONDS: Final = 30
+JSON: Final = "application/json"
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """A whole response."""
 
     status: int
@@ -27,9 +26,11 @@ class Response:
     @property
     def is_json(self) -> bool:
         """Whether the server calls the body JSON, or says nothing of it: its documentation names no content type."""
-        content_type = self.headers.get("Content-Type", "application/json")
+        content_type = self.headers.get("Content-Type", JSON)
+        if content_type == JSON:
+            return True
         kind = content_type.partition(";")[0].strip().lower()
-        return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+        return kind == JSON or (kind.startswith("application/") and kind.endswith("+json"))
 
 
 class HttpCaller:
@@ -52,7 +53,6 @@ class HttpCaller:
             timeout=self._timeout,
             # A list of offers is a few hundred bytes: compressing it would cost both sides more than it saves.
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "product-aggregator"},
-            skip_auto_headers=("Content-Type",),
         )
         return self
 

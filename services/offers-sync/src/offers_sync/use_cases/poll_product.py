@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from offers_sync import metrics
-from offers_sync.domain.answers import Listed, NotRegistered, PollAnswer, Throttled
+from offers_sync.domain.answers import Listed, NotRegistered, PollAnswer, SameBody, Throttled
 from offers_sync.domain.call_gate import CallGate
 from offers_sync.domain.database_clock import DatabaseClock
 from offers_sync.domain.polling import ChangedList, DueProduct, UnknownProduct
@@ -34,7 +34,7 @@ class PollProduct:
             if token is None:
                 return None
             begun_at = time.monotonic()
-            answer = await self.client.offers(token, due.product_id)
+            answer = await self.client.offers(token, due.product_id, due.body_digest)
             ended_at = time.monotonic()
         if ended_at >= due.bucket.held_until:
             # This worker was frozen, perhaps: the answer may have waited here while others asked, and a timeout is no
@@ -66,6 +66,10 @@ class PollProduct:
         self, due: DueProduct, answer: PollAnswer, clock: DatabaseClock, ended_at: float
     ) -> ChangedList | UnknownProduct | None:
         match answer:
+            case SameBody():
+                due.bucket.answered = True
+                metrics.polls_unchanged.inc()
+                return None
             case Listed(offer_list=found):
                 due.bucket.answered = True
                 if found.dropped:
@@ -75,8 +79,7 @@ class PollProduct:
                     metrics.polls_unchanged.inc()
                     return None
                 metrics.polls_changed.inc()
-                moment = clock.moment(ended_at)
-                return ChangedList(due.product_id, due.bucket, found.offers, found.digest, due.revision + 1, moment)
+                return ChangedList(due.product_id, due.bucket, found, due.revision + 1, clock.moment(ended_at))
             case NotRegistered():
                 due.bucket.answered = True
                 metrics.polls.labels(answer.KIND).inc()

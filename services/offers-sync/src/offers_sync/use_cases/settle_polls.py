@@ -1,23 +1,19 @@
 """Publishes changed lists, then commits what was published: a poll can be repeated, so there is no outbox here."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from aggregator_contracts import Offer, OffersUpdate, OffersUpdated
-from aggregator_contracts.events import MAX_UPDATES
 from event_bus import EventPublisher, PublishError
 from offers_sync import metrics
 from offers_sync.db.buckets import lock_held, release_buckets
 from offers_sync.db.engine import single_statement, transaction
 from offers_sync.db.polled_lists import register_again, store_doubt, store_published
 from offers_sync.domain.polling import ChangedList, ReleasedBucket, UnknownProduct
-
-MAX_OFFERS: Final = 5_000
-"""Offers in one message, unless a single product has more; keeps messages far below the broker's 16 MiB."""
+from offers_sync.use_cases.offers_updated import in_messages, offers_updated
 
 _log = structlog.get_logger()
 
@@ -73,42 +69,11 @@ class SettlePolls:
         # A bucket lost and claimed again can bring a product twice; the later list is the truth.
         latest = {change.product_id: change for change in changes}
         try:
-            await self.publisher.publish([_event(part) for part in in_messages(latest.values())])
+            await self.publisher.send([offers_updated(part) for part in in_messages(latest.values())])
         except PublishError as error:
             _log.warning("offers_not_published", products=len(latest), error=str(error))
             return False
         return True
-
-
-def in_messages(changes: Iterable[ChangedList]) -> Iterator[list[ChangedList]]:
-    """Parts of at most 100 products and, together, 5,000 offers."""
-    part: list[ChangedList] = []
-    offers = 0
-    for change in changes:
-        if part and (len(part) == MAX_UPDATES or offers + len(change.offers) > MAX_OFFERS):
-            yield part
-            part, offers = [], 0
-        part.append(change)
-        offers += len(change.offers)
-    if part:
-        yield part
-
-
-def _event(changes: Sequence[ChangedList]) -> OffersUpdated:
-    return OffersUpdated.of(
-        [
-            OffersUpdate(
-                product_id=change.product_id,
-                revision=change.revision,
-                observed_at=change.observed_at,
-                offers=[
-                    Offer(id=offer.id, price=offer.price, items_in_stock=offer.items_in_stock)
-                    for offer in change.offers
-                ],
-            )
-            for change in changes
-        ]
-    )
 
 
 def _by_held(results: Sequence[R], held: set[tuple[int, int]]) -> tuple[list[R], list[R]]:

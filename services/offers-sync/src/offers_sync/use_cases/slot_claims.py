@@ -96,18 +96,22 @@ class SlotClaims:
     def _claim(self, rows: list[ClaimedRow], epoch: float, held_until: float) -> Claim:
         buckets: dict[int, HeldBucket] = {}
         due: list[DueProduct] = []
-        for row in rows:
-            bucket = buckets.get(row.bucket)
+        skipped = 0
+        for number, fence, slot, orphaned, product_id, digest, body_digest, revision in rows:
+            bucket = buckets.get(number)
             if bucket is None:
-                bucket = buckets[row.bucket] = HeldBucket(row.bucket, row.fence, row.slot, held_until)
-                lag = max(epoch - row.slot, 0.0)
-                metrics.slot_lag_seconds.observe(lag)
-                metrics.skipped_slots.inc(int(lag / self._schedule.interval_seconds))
-            if row.product_id is not None:
+                bucket = buckets[number] = HeldBucket(number, fence, slot, held_until)
+                skipped += int(max(epoch - slot, 0.0) / self._schedule.interval_seconds)
+            if product_id is not None:
                 bucket.unfinished += 1
-                # What the last holder of an orphaned bucket published is unknown: publish whatever is found.
-                digest = None if row.orphaned else row.digest
-                due.append(DueProduct(row.product_id, digest, row.revision, bucket))
+                if orphaned or digest is None:
+                    # What was published last is unknown, so whatever is found must be.
+                    due.append(DueProduct(product_id, None, None, revision, bucket))
+                else:
+                    due.append(DueProduct(product_id, digest, body_digest, revision, bucket))
+        if rows:
+            metrics.slot_lag_seconds.observe(max(epoch - rows[0].slot, 0.0))
+            metrics.skipped_slots.inc(skipped)
         return Claim(list(buckets.values()), due)
 
 
