@@ -74,6 +74,22 @@ async def test_a_repeated_message_changes_nothing(database: Database) -> None:
     assert [await history(database, product) for product in products] == before
 
 
+async def test_a_recording_that_breaks_off_leaves_nothing(database: Database) -> None:
+    async def rename(before: str, after: str) -> None:
+        async with database.transaction() as connection:
+            await connection.execute(sa.text(f"ALTER TABLE {before} RENAME TO {after}"))
+
+    product = uuid4()
+    record = RecordOffers(database, Snapshots(1000))
+    await record({product: observed(1, ("a", 10, 5))})
+    await rename("price_changes", "elsewhere")
+    with pytest.raises(DatabaseUnavailableError):
+        await record({product: observed(2, ("a", 11, 5))})
+    await rename("elsewhere", "price_changes")
+    assert (await record({product: observed(2, ("a", 11, 5))})).changes == 1
+    assert [item.price for item in await history(database, product)] == [10, 11]
+
+
 async def test_part_of_a_message_may_be_old_news(database: Database) -> None:
     known, new = uuid4(), uuid4()
     record = RecordOffers(database, Snapshots(1000))

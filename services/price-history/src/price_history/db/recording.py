@@ -111,6 +111,7 @@ async def store(connection: AsyncConnection, recorded: Sequence[Recorded]) -> No
 async def _store_changes(connection: AsyncConnection, rows: Sequence[tuple[int, ChangeRow]]) -> None:
     # COPY on the driver's connection, inside the transaction: half the CPU of INSERT … unnest on both sides.
     driver: Any = (await connection.get_raw_connection()).driver_connection
+    assert driver.is_in_transaction()  # noqa: S101 - else each statement would be committed by itself
     await driver.copy_records_to_table(
         "price_changes",
         columns=_CHANGE_COLUMNS,
@@ -143,10 +144,10 @@ async def _store_products(connection: AsyncConnection, recorded: Sequence[Record
         )
         for known, _, _, before in recorded
     ]
-    driver: Any = (await connection.get_raw_connection()).driver_connection
-    status = await driver.execute(_STORE_PRODUCTS, *zip(*rows, strict=True))
-    if status != f"UPDATE {len(rows)}":
-        raise OvertakenError(status)
+    # Through SQLAlchemy, which begins the transaction with its own first statement, and with no other.
+    result = await connection.exec_driver_sql(_STORE_PRODUCTS, tuple(zip(*rows, strict=True)))
+    if result.rowcount != len(rows):
+        raise OvertakenError(f"{result.rowcount} of {len(rows)} products are as they were known")
 
 
 def _columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
