@@ -5,10 +5,10 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 ENVIRONMENT := .venv/.complete
 
-.PHONY: help run test faults lint fmt schemas lock clean
+.PHONY: help run test faults faults-cluster lint fmt schemas lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(ENVIRONMENT) ## Run the whole system here, with sample data; Ctrl-C stops it
 	@exec $(BIN)/devstack run --with-parent
@@ -18,6 +18,9 @@ test: $(ENVIRONMENT) ## Run all tests, on a real PostgreSQL and a real RabbitMQ
 
 faults: $(ENVIRONMENT) ## Break it in every way, and balance the books: FAULTS=F1,F7 chooses, SEEDS=20 or SEED=7 repeats
 	@FAULTS=$${FAULTS:-all} exec $(BIN)/pytest tests/faults -q
+
+faults-cluster: $(ENVIRONMENT) ## The same on three RabbitMQ nodes: one is killed, frozen, cut off; FAULTS=C1,C3 chooses
+	@FAULTS=$${FAULTS:-cluster} exec $(BIN)/pytest tests/faults -q
 
 lint: $(ENVIRONMENT) ## Check style, types, the walls between packages, and the contract's schemas
 	$(BIN)/ruff check

@@ -1,7 +1,8 @@
 """Which faults run, with which seeds, on which stack; and the table at the end.
 
 FAULTS=F1,F7 chooses faults, SEEDS=20 the number of seeds of those that take one, SEED=7 a single seed. A fault marked
-`thorough` runs only where FAULTS is set, as `make faults` does: `FAULTS=all` runs every one.
+`thorough` runs only where FAULTS is set, as `make faults` does: `FAULTS=all` runs every one, but for those of another
+group, which `FAULTS=cluster` names (C1 and so on), as `make faults-cluster` does.
 """
 
 import os
@@ -22,7 +23,7 @@ PASSED = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "fault(name): the fault of the suite that a test is about")
+    config.addinivalue_line("markers", "fault(name, group): what a test is about; the group is `all` or another")
     config.addinivalue_line("markers", "thorough: only where FAULTS asks for it; takes long")
     config.stash[REPORTS] = []
 
@@ -51,7 +52,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if fault is None:
             kept.append(item)
         elif chosen():
-            (kept if fault.args[0] in chosen() or "all" in chosen() else left_out).append(item)
+            (kept if {fault.args[0], fault.kwargs.get("group", "all")} & chosen() else left_out).append(item)
         else:
             (left_out if item.get_closest_marker("thorough") else kept).append(item)
     items[:] = kept

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.faults.laboratory.laboratory import LEASE_SECONDS, Laboratory
@@ -27,7 +28,7 @@ BUSIEST = 1.5
 @pytest.mark.timeout(420)
 def test_a_worker_hangs_and_every_product_is_still_polled_once_in_its_slot(tmp_path: Path, report: Report) -> None:
     with ExitStack() as close:
-        settings = {"SCALE": "offers-sync-work=2", "OFFERS_POLL_INTERVAL_SECONDS": INTERVAL_SECONDS}
+        settings: dict[str, Any] = {"SCALE": "offers-sync-work=2", "OFFERS_POLL_INTERVAL_SECONDS": INTERVAL_SECONDS}
         laboratory = Laboratory(tmp_path, close, **settings, SIMULATOR_TICK_SECONDS=60)
         for first in range(0, PRODUCTS, 1000):
             items = [{"name": f"product {number}", "description": ""} for number in range(first, first + 1000)]

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from devstack import private_broker as choice
-from devstack.private_broker import private_broker
+from devstack.private_broker import Broker, private_broker
 from devstack.rabbitmq import RabbitNode
 from devstack.rabbitmq_container import RabbitContainer, docker_engine_answers
 from devstack.rabbitmq_installation import RabbitMissing
@@ -24,7 +24,7 @@ def missing(_: object) -> Path:
     raise RabbitMissing("install it")
 
 
-def broker(folder: Path) -> RabbitNode | RabbitContainer:
+def broker(folder: Path) -> Broker:
     return private_broker(folder, log=folder / "log", port=5673, password="secret", say=lambda _: None)
 
 

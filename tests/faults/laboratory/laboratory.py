@@ -18,9 +18,9 @@ from tests.faults.laboratory.record import Record
 
 from aggregator_contracts.topology import SUBSCRIPTIONS
 from devstack import loopback_http
-from devstack.broker_management import BrokerManagement
 from devstack.conditions import wait_until
 from devstack.part import Part
+from devstack.private_broker import OpenBroker, private_broker
 from devstack.rabbitmq import VHOST
 from devstack.settings import StackSettings
 from devstack.stack import Stack
@@ -35,7 +35,9 @@ OURS: Final = ("catalog-api", "offers-sync", "price-history")
 class Laboratory:
     """A running stack. Its processes reach PostgreSQL, RabbitMQ and the Offers MS through `proxies`."""
 
-    def __init__(self, folder: Path, close: ExitStack, **settings: object) -> None:
+    def __init__(
+        self, folder: Path, close: ExitStack, *, open_broker: OpenBroker = private_broker, **settings: object
+    ) -> None:
         self.proxies = close.enter_context(Proxies())
         ports = ("CATALOG_PORT", "PRICE_HISTORY_PORT", "SIMULATOR_PORT", "RABBITMQ_PORT")
         environment = {
@@ -50,19 +52,17 @@ class Laboratory:
             **settings,
         }
         given = {name: str(value) for name, value in environment.items()}
-        self.stack = close.enter_context(Stack(StackSettings.from_environment(given), reach=self.proxies.reach))
+        self.stack = close.enter_context(
+            Stack(StackSettings.from_environment(given), reach=self.proxies.reach, open_broker=open_broker)
+        )
         described = self.stack.description()
         self.catalog_url: str = described["catalog_url"]
         self.offers_ms = OffersMs(described["offers_base_url"].partition("/api/")[0])
-        management = BrokerManagement(described["rabbitmq_management_url"], "admin", self._broker_password(described))
-        self.books = Books(described["databases"], management, self.offers_ms, Record(described["rabbitmq_url"]))
+        assert self.stack.broker is not None
+        record = Record(described["rabbitmq_url"].partition(",")[0])
+        self.books = Books(described["databases"], self.stack.broker.management, self.offers_ms, record)
         self.books.record.begin()
         self._loads = 0
-
-    @staticmethod
-    def _broker_password(described: dict[str, Any]) -> str:
-        password: str = described["rabbitmq_url"].partition("@")[0].rpartition(":")[2]
-        return password
 
     @property
     def ours(self) -> dict[str, Part]:

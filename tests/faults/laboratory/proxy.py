@@ -9,16 +9,22 @@ from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit, urlunsplit
 
+from tests.faults.laboratory.networks import Network
+
 CHUNK: Final = 65_536
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _NEVER_CUT: Final = float("inf")
 
 
 class Link:
-    """The way to one server. Every fault holds for open and for new connections, until `restore`."""
+    """The way to one server, which may be in another network.
 
-    def __init__(self, host: str, port: int, loop: asyncio.AbstractEventLoop) -> None:
+    Every fault holds for open and for new connections, until `restore`.
+    """
+
+    def __init__(self, host: str, port: int, loop: asyncio.AbstractEventLoop, network: Network | None = None) -> None:
         self._host, self._port, self._loop = host, port, loop
+        self._new_socket = socket.socket if network is None else network.socket
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._delay = 0.0
@@ -29,9 +35,9 @@ class Link:
         #: Connections that were begun, refused ones included.
         self.attempts = 0
 
-    async def listen(self) -> None:
-        """Take any free port."""
-        self._server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
+    async def listen(self, port: int = 0) -> None:
+        """Take this port, or any free one."""
+        self._server = await asyncio.start_server(self._relay, "127.0.0.1", port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def close(self) -> None:
@@ -69,11 +75,15 @@ class Link:
         if self._refusing:
             _reset(writer)
             return
+        server = self._new_socket()
+        server.setblocking(False)
         try:
-            server_reader, server_writer = await asyncio.open_connection(self._host, self._port)
+            await self._loop.sock_connect(server, (self._host, self._port))
         except OSError:
+            server.close()
             _reset(writer)
             return
+        server_reader, server_writer = await asyncio.open_connection(sock=server)
         ends = {writer, server_writer}
         self._open |= ends
         pumps = [
@@ -148,7 +158,12 @@ class Proxies:
         await asyncio.gather(*others, return_exceptions=True)
 
     def reach(self, url: str) -> str:
-        """The URL that leads to the same place through a link, which is made when it is first asked for."""
+        """The URL that leads to the same place through a link, which is made when it is first asked for.
+
+        The URLs of a cluster's nodes stay as they are.
+        """
+        if "," in url:
+            return url
         parts = urlsplit(url)
         if parts.hostname is None or parts.port is None:
             raise ValueError(f"{url} names no host and port")
@@ -159,6 +174,12 @@ class Proxies:
         account = parts.netloc.rpartition("@")[0]
         place = f"{account}@127.0.0.1:{link.port}" if account else f"127.0.0.1:{link.port}"
         return urlunsplit(parts._replace(netloc=place))
+
+    def lead(self, port: int, host: str, network: Network) -> Link:
+        """Have a port of the loopback address lead to the same port of a host in another network."""
+        link = self._links[f"{host}:{port}"] = Link(host, port, self._loop, network)
+        asyncio.run_coroutine_threadsafe(link.listen(port), self._loop).result(10)
+        return link
 
     @property
     def database(self) -> Link:

@@ -4,22 +4,48 @@ The real server script is run, not a distribution's wrapper (which changes the u
 """
 
 import os
-import re
-import shutil
-import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from devstack.broker_management import BrokerManagement
 from devstack.child import Child, Command
-from devstack.conditions import wait_until
+from devstack.epmd import Epmd
 from devstack.part import Part
-from devstack.ports import LOOPBACK, free_port, is_free
+from devstack.ports import LOOPBACK, free_port
 
 ADMINISTRATOR: Final = "admin"
 VHOST: Final = "aggregator"
 # The data on disk bears the name, so it never changes. With an address in it, no resolver is asked for "localhost".
 NODE_NAME: Final = f"aggregator@{LOOPBACK}"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a node is, and with whom: alone on the loopback address unless told otherwise."""
+
+    #: The name of its process, and the Erlang node's, whose part after the @ is the address that it listens on.
+    process: str = "rabbitmq"
+    node: str = NODE_NAME
+    #: Words before a command that put it there, such as into a network of its own.
+    enter: Sequence[str] = ()
+    #: Any free one where it is None. Nodes find one another only where they are told the same.
+    epmd_port: int | None = None
+    #: The Erlang cookie that the nodes of a cluster share.
+    cookie: str | None = None
+    #: Further lines of configuration.
+    configuration: str = ""
+    #: A peer that says nothing for so long, a quarter more or less, is held for gone.
+    tick_seconds: int = 60
+
+    @property
+    def address(self) -> str:
+        """What it listens on."""
+        return self.node.partition("@")[2]
+
+
+ALONE: Final = Placement()
 
 
 class RabbitNode(Part):
@@ -30,16 +56,35 @@ class RabbitNode(Part):
 
     start_seconds = 90.0
 
-    def __init__(self, folder: Path, *, server_script: Path, log: Path, port: int, password: str) -> None:
-        super().__init__("rabbitmq")
+    def __init__(  # noqa: PLR0913 - each is named by its caller
+        self,
+        folder: Path,
+        *,
+        server_script: Path,
+        log: Path,
+        port: int,
+        password: str,
+        placement: Placement = ALONE,
+    ) -> None:
+        super().__init__(placement.process)
         self.port = port
         self.management = BrokerManagement(f"http://{LOOPBACK}:{free_port()}", ADMINISTRATOR, password)
         self._folder = folder.resolve()
         self._server_script = server_script
-        self._epmd_port = free_port()
         self._distribution_port = free_port()
         self._log = log
-        self._epmd: Child | None = None
+        self._placement = placement
+        self._epmd = Epmd(
+            placement.epmd_port or free_port(),
+            log=log.with_name(f"epmd-{log.name}"),
+            address=placement.address,
+            enter=placement.enter,
+        )
+
+    @property
+    def parts(self) -> list[Part]:
+        """All that this broker is made of."""
+        return [self]
 
     def url(self, vhost: str = VHOST, user: str = ADMINISTRATOR, password: str | None = None) -> str:
         """An AMQP URL; the administrator's unless told otherwise."""
@@ -48,20 +93,25 @@ class RabbitNode(Part):
     @property
     def children(self) -> list[Child]:
         """The node, then what serves it."""
-        epmd = [] if self._epmd is None or self._epmd.exit_code is not None else [self._epmd]
-        return super().children + epmd
+        return super().children + self._epmd.children
 
     def command(self) -> Command:
         """Write its configuration, see to its epmd, and return what starts the node."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        (self._folder / "home").mkdir(mode=0o700, exist_ok=True)  # the Erlang cookie is made in it
+        home = self._folder / "home"
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)  # the Erlang cookie is kept in it, and made if need be
         self._write_configuration()
-        self._start_epmd()
+        cookie = home / ".erlang.cookie"
+        if self._placement.cookie is not None and not cookie.exists():
+            cookie.touch(mode=0o600)
+            cookie.write_text(self._placement.cookie)
+            cookie.chmod(0o400)  # as Erlang demands
+        environment = self._environment()
+        self._epmd.start(environment)
         return Command(
             name=self.name,
-            argv=[str(self._server_script)],
+            argv=[*self._placement.enter, str(self._server_script)],
             log=self._log,
-            env=self._environment(),
+            env=environment,
             stop_seconds=30.0,
         )
 
@@ -71,32 +121,15 @@ class RabbitNode(Part):
 
     def ended(self) -> None:
         """Nobody needs its epmd any more."""
-        if self._epmd is not None:
-            self._epmd.kill()
-            self._epmd = None
-
-    def _start_epmd(self) -> None:
-        """Erlang starts an epmd that stays for ever where it finds none, so it must find one: a child of ours."""
-        if self._epmd is not None and self._epmd.exit_code is None:
-            return
-        self._epmd = Child(
-            Command(
-                name="epmd",
-                argv=[_epmd_program(), "-port", str(self._epmd_port), "-address", LOOPBACK],
-                log=self._log.with_name("epmd.log"),
-                env=self._environment(),
-                stop_signal=signal.SIGKILL,
-            )
-        )
-        wait_until(lambda: not is_free(self._epmd_port), seconds=5)
-        self._epmd.check()
+        self._epmd.kill()
 
     def _write_configuration(self) -> None:
         configuration = self._folder / "rabbitmq.conf"
         configuration.touch(mode=0o600)
+        address = self._placement.address
         configuration.write_text(
-            f"listeners.tcp.1 = {LOOPBACK}:{self.port}\n"
-            f"management.tcp.ip = {LOOPBACK}\n"
+            f"listeners.tcp.1 = {address}:{self.port}\n"
+            f"management.tcp.ip = {address}\n"
             f"management.tcp.port = {self.management.url.rpartition(':')[2]}\n"
             f"default_user = {self.management.user}\n"
             f"default_pass = {self.management.password}\n"
@@ -105,24 +138,28 @@ class RabbitNode(Part):
             "collect_statistics_interval = 1000\n"
             "log.file = false\n"
             "log.console = true\n"
+            f"{self._placement.configuration}"
         )
         (self._folder / "enabled_plugins").write_text("[rabbitmq_management].\n")
 
     def _environment(self) -> dict[str, str]:
         folder = self._folder
+        placement = self._placement
+        interface = f"{{{placement.address.replace('.', ',')}}}"
         return {
             "PATH": os.environ.get("PATH", os.defpath),
             "LANG": "C.UTF-8",
             "HOME": str(folder / "home"),
-            "ERL_EPMD_PORT": str(self._epmd_port),
-            "ERL_EPMD_ADDRESS": LOOPBACK,
+            **self._epmd.environment,
             # Makes the script become the Erlang VM instead of waiting for it, so that a signal reaches the broker.
             "RUNNING_UNDER_SYSTEMD": "true",
             "ERL_CRASH_DUMP": str(folder / "erl_crash.dump"),
-            "RABBITMQ_NODENAME": NODE_NAME,
+            "RABBITMQ_NODENAME": placement.node,
             "RABBITMQ_USE_LONGNAME": "true",
             "RABBITMQ_DIST_PORT": str(self._distribution_port),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                f"-kernel inet_dist_use_interface {interface} -kernel net_ticktime {placement.tick_seconds}"
+            ),
             "RABBITMQ_CONF_ENV_FILE": str(folder / "none"),
             "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
             "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "none"),
@@ -135,19 +172,3 @@ class RabbitNode(Part):
             "RABBITMQ_PID_FILE": str(folder / "pid"),
             "RABBITMQ_LOG_BASE": str(folder / "log"),
         }
-
-
-def _epmd_program() -> str:
-    """Epmd lies beside the erl that the server script will run."""
-    found = shutil.which("epmd")
-    if found is None:
-        erl = shutil.which("erl")
-        candidates = sorted(Path(erl).resolve().parent.parent.glob("erts-*/bin/epmd"), key=_version) if erl else []
-        if not candidates:
-            raise FileNotFoundError("Erlang's epmd was found neither on PATH nor beside erl")
-        found = str(candidates[-1])
-    return found
-
-
-def _version(path: Path) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", str(path))]

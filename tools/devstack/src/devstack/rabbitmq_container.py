@@ -39,6 +39,11 @@ class RabbitContainer(Part):
         self._log = log
         self._container = f"aggregator-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]}"
 
+    @property
+    def parts(self) -> list[Part]:
+        """All that this broker is made of."""
+        return [self]
+
     def url(self, vhost: str = VHOST, user: str = ADMINISTRATOR, password: str | None = None) -> str:
         """An AMQP URL; the administrator's unless told otherwise."""
         return f"amqp://{user}:{password or self.management.password}@{LOOPBACK}:{self.port}/{vhost}"

@@ -1,7 +1,7 @@
 """The whole system on one machine: starts it in order, knows its processes, stops it in the reverse order."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ from devstack.part import Part, stop_together
 from devstack.plan import Plan, Ports, Reach, directly
 from devstack.ports import free_port
 from devstack.postgresql import PostgresServer
-from devstack.private_broker import Broker, private_broker
+from devstack.private_broker import Broker, OpenBroker, private_broker
 from devstack.rabbitmq import VHOST
 from devstack.settings import StackSettings
 
@@ -32,7 +32,7 @@ class Stack:
 
     `say` hears what is being done. `interrupted` is called in every wait, to raise what should end it. `reach` makes
     of the URL of a database, of the broker or of the Offers MS the one that our processes are told, which may lead
-    through a proxy.
+    through a proxy. `open_broker` makes the broker, which may be a cluster.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Stack:
         say: Say = say_nothing,
         interrupted: Callable[[], None] | None = None,
         reach: Reach = directly,
+        open_broker: OpenBroker = private_broker,
     ) -> None:
         self.settings = settings
         self.folder = StackFolder(settings.folder)
@@ -50,8 +51,9 @@ class Stack:
         self._say = say
         self._interrupted = interrupted
         self._reach = reach
+        self._open_broker = open_broker
         self._postgres: PostgresServer | None = None
-        self._broker: Broker | None = None
+        self.broker: Broker | None = None
         self._passwords: dict[str, str] = {}
         self._migrations: list[Child] = []
 
@@ -84,7 +86,7 @@ class Stack:
 
     def stop(self) -> None:
         """Drain and stop in reverse order: our services at once, the simulator, then broker and database."""
-        servers = [part for part in (self._broker, self._postgres) if part is not None]
+        servers = [*self._broker_parts(), *([] if self._postgres is None else [self._postgres])]
         services = [part for part in self.parts.values() if part not in servers]
         for migration in self._migrations:
             migration.kill()
@@ -117,15 +119,15 @@ class Stack:
 
     def description(self) -> dict[str, Any]:
         """What `stack.json` tells; its accounts may do anything on this stack."""
-        if self.plan is None or self._postgres is None or self._broker is None:
+        if self.plan is None or self._postgres is None or self.broker is None:
             raise RuntimeError("the stack has not been started")
         password = self._passwords[ADMINISTRATOR]
         return {
             "catalog_url": self.plan.catalog_url,
             "price_history_url": self.plan.price_history_url,
             "offers_base_url": self.plan.offers_base_url,
-            "rabbitmq_url": self._broker.url(),
-            "rabbitmq_management_url": self._broker.management.url,
+            "rabbitmq_url": self.broker.url(),
+            "rabbitmq_management_url": self.broker.management.url,
             "databases": {name: self._postgres.dsn(name, ADMINISTRATOR, password) for name in DATABASES},
             "processes": {
                 name: {"pid": part.child.pid, "health_url": part.health_url}
@@ -151,7 +153,8 @@ class Stack:
         if simulator is not None:
             self._launch(simulator)
         self._migrate(plan)
-        self._wait_for(broker, f"RabbitMQ is ready on port {broker.port}")
+        for node in broker.parts:
+            self._wait_for(node, f"{node.name} is ready")
         broker.management.create_user(SERVICE_ACCOUNT, self._passwords[SERVICE_ACCOUNT])
         broker.management.allow(SERVICE_ACCOUNT, VHOST)
         if simulator is not None:
@@ -165,7 +168,7 @@ class Stack:
 
     def _launch_servers(self, ports: Ports) -> tuple[PostgresServer, Broker]:
         """Both at once: the broker takes its time."""
-        broker = self._broker = private_broker(
+        broker = self.broker = self._open_broker(
             self.folder.path / "rabbitmq",
             log=self.folder.log("rabbitmq"),
             port=ports.rabbitmq,
@@ -173,7 +176,8 @@ class Stack:
             say=self._say,
         )
         self._say("starting RabbitMQ and PostgreSQL")
-        self._launch(broker)
+        for node in broker.parts:
+            self._launch(node)
         postgres = self._postgres = PostgresServer(
             self.folder.path / "postgresql",
             log=self.folder.log("postgresql"),
@@ -182,6 +186,9 @@ class Stack:
         )
         self._launch(postgres)
         return postgres, broker
+
+    def _broker_parts(self) -> Sequence[Part]:
+        return () if self.broker is None else self.broker.parts
 
     def _launch(self, part: Part) -> None:
         self.parts[part.name] = part

@@ -1,0 +1,107 @@
+"""A cluster of three brokers whose queues' leader is killed, frozen, or cut off: the other two carry on (C1 to C3)."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from tests.faults.laboratory.cluster import Cluster
+from tests.faults.laboratory.laboratory import Laboratory
+from tests.faults.laboratory.load import Load
+from tests.faults.laboratory.processes import frozen
+from tests.faults.laboratory.report import Report
+
+from aggregator_contracts.topology import SUBSCRIPTIONS
+from devstack.rabbitmq import RabbitNode
+
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(300)]
+
+FAILOVER_SECONDS = 45
+"""In which everything works on the other two nodes: a node that says nothing is missed by its peers after ten seconds,
+and by its clients, who wait for two heartbeats and may be told to try it again, after thirty."""
+RECOVERY_SECONDS = 30
+RETURN_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Cluster, Laboratory]]:
+    with ExitStack() as close:
+        cluster = Cluster(close)
+        yield cluster, Laboratory(tmp_path_factory.mktemp("cluster"), close, open_broker=cluster.open)
+
+
+@pytest.fixture
+def cluster(stack: tuple[Cluster, Laboratory]) -> Cluster:
+    return stack[0]
+
+
+@pytest.fixture
+def laboratory(stack: tuple[Cluster, Laboratory], cluster: Cluster) -> Laboratory:
+    _, laboratory = stack
+    laboratory.until(lambda: whole(cluster), RETURN_SECONDS, "every queue has three members")
+    return laboratory
+
+
+def whole(cluster: Cluster) -> bool:
+    """Whether all queues are there, with all their members at work."""
+    queues = {queue["name"] for queue in cluster.queues()}
+    return not cluster.incomplete() and queues >= {subscription.queue for subscription in SUBSCRIPTIONS}
+
+
+def goes_on(laboratory: Laboratory, cluster: Cluster, node: RabbitNode, report: Report) -> None:
+    """The other nodes lead the queues, and everything works; call it when the node has just gone."""
+    gone_at = time.monotonic()
+    elected = laboratory.until(lambda: cluster.led_by_others(node), RECOVERY_SECONDS, "other leaders")
+    laboratory.recovery_seconds(within=FAILOVER_SECONDS)
+    report.note(
+        f"without {node.name} other leaders after {elected:.1f} s, all works after {time.monotonic() - gone_at:.1f} s"
+    )
+
+
+def settle(laboratory: Laboratory, cluster: Cluster, load: Load, report: Report) -> None:
+    """The API took everything meanwhile, the cluster is whole again, and the books balance."""
+    report.loaded(load)
+    report.note(f"p99 {1000 * load.slowest(0.99):.0f} ms")
+    laboratory.until(lambda: whole(cluster), RETURN_SECONDS, "every queue has three members again")
+    report.balanced(laboratory.drain(load))
+    assert load.count("accepted") == len(load.requests)
+    laboratory.clear(load)
+
+
+@pytest.mark.fault("C1", group="cluster")
+def test_the_leading_node_is_killed_and_returns(laboratory: Laboratory, cluster: Cluster, report: Report) -> None:
+    with laboratory.load(1, rate=15) as load:
+        laboratory.until(lambda: load.count("accepted") > 20, 30, "load")
+        node = cluster.leader()
+        report.note(f"{cluster.led(node)} of {len(cluster.queues())} queues led by {node.name}")
+        laboratory.stack.kill_process(node.name)
+        goes_on(laboratory, cluster, node, report)
+        laboratory.stack.start_process(node.name)
+        node.wait_until_ready()
+        report.recovered(laboratory.recovery_seconds(within=RECOVERY_SECONDS))
+    settle(laboratory, cluster, load, report)
+
+
+@pytest.mark.fault("C2", group="cluster")
+def test_the_leading_node_freezes_until_others_lead(laboratory: Laboratory, cluster: Cluster, report: Report) -> None:
+    with laboratory.load(2, rate=15) as load:
+        laboratory.until(lambda: load.count("accepted") > 20, 30, "load")
+        node = cluster.leader()
+        with frozen(laboratory.pid(node.name)):
+            goes_on(laboratory, cluster, node, report)
+        report.recovered(laboratory.recovery_seconds(within=RECOVERY_SECONDS))
+    settle(laboratory, cluster, load, report)
+
+
+@pytest.mark.fault("C3", group="cluster")
+def test_the_leading_node_is_cut_off_from_the_others(laboratory: Laboratory, cluster: Cluster, report: Report) -> None:
+    if cluster.switch is None:
+        pytest.skip("the nodes share one network, as no others can be made here (root and iproute2 can, on Linux)")
+    with laboratory.load(3, rate=15) as load:
+        laboratory.until(lambda: load.count("accepted") > 20, 30, "load")
+        node = cluster.leader()
+        cluster.unplug(node)
+        goes_on(laboratory, cluster, node, report)
+        cluster.plug(node)
+        report.recovered(laboratory.recovery_seconds(within=RECOVERY_SECONDS))
+    settle(laboratory, cluster, load, report)
