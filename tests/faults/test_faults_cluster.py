@@ -1,6 +1,5 @@
 """A cluster of three brokers whose queues' leader is killed, frozen, or cut off: the other two carry on (C1 to C3)."""
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -17,8 +16,8 @@ from devstack.rabbitmq import RabbitNode
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(300)]
 
 FAILOVER_SECONDS = 45
-"""In which everything works on the other two nodes: a node that says nothing is missed by its peers after ten seconds,
-and by its clients, who wait for two heartbeats and may be told to try it again, after thirty."""
+"""In which everything works on the other two nodes. Their peer is missed after ten seconds, its consumers notice within
+twenty that it does not answer, and closing and connecting take up to ten more."""
 RECOVERY_SECONDS = 30
 RETURN_SECONDS = 60
 
@@ -48,14 +47,18 @@ def whole(cluster: Cluster) -> bool:
     return not cluster.incomplete() and queues >= {subscription.queue for subscription in SUBSCRIPTIONS}
 
 
-def goes_on(laboratory: Laboratory, cluster: Cluster, node: RabbitNode, report: Report) -> None:
-    """The other nodes lead the queues, and everything works; call it when the node has just gone."""
-    gone_at = time.monotonic()
-    elected = laboratory.until(lambda: cluster.led_by_others(node), RECOVERY_SECONDS, "other leaders")
-    laboratory.recovery_seconds(within=FAILOVER_SECONDS)
-    report.note(
-        f"without {node.name} other leaders after {elected:.1f} s, all works after {time.monotonic() - gone_at:.1f} s"
-    )
+def goes_on(laboratory: Laboratory, report: Report) -> None:
+    """Everything works on the other nodes; call it when this one has just gone."""
+    seconds = laboratory.recovery_seconds(within=FAILOVER_SECONDS)
+    report.note(f"all works without it after {seconds:.1f} s")
+
+
+def leader(laboratory: Laboratory, cluster: Cluster, load: Load, report: Report) -> RabbitNode:
+    """The node that leads most queues, once the load runs."""
+    laboratory.until(lambda: load.count("accepted") > 20, 30, "load")
+    node = cluster.leader()
+    report.note(f"{node.name} led {cluster.led(node)} of {len(cluster.queues())} queues")
+    return node
 
 
 def settle(laboratory: Laboratory, cluster: Cluster, load: Load, report: Report) -> None:
@@ -71,11 +74,9 @@ def settle(laboratory: Laboratory, cluster: Cluster, load: Load, report: Report)
 @pytest.mark.fault("C1", group="cluster")
 def test_the_leading_node_is_killed_and_returns(laboratory: Laboratory, cluster: Cluster, report: Report) -> None:
     with laboratory.load(1, rate=15) as load:
-        laboratory.until(lambda: load.count("accepted") > 20, 30, "load")
-        node = cluster.leader()
-        report.note(f"{cluster.led(node)} of {len(cluster.queues())} queues led by {node.name}")
+        node = leader(laboratory, cluster, load, report)
         laboratory.stack.kill_process(node.name)
-        goes_on(laboratory, cluster, node, report)
+        goes_on(laboratory, report)
         laboratory.stack.start_process(node.name)
         node.wait_until_ready()
         report.recovered(laboratory.recovery_seconds(within=RECOVERY_SECONDS))
@@ -85,11 +86,17 @@ def test_the_leading_node_is_killed_and_returns(laboratory: Laboratory, cluster:
 @pytest.mark.fault("C2", group="cluster")
 def test_the_leading_node_freezes_until_others_lead(laboratory: Laboratory, cluster: Cluster, report: Report) -> None:
     with laboratory.load(2, rate=15) as load:
-        laboratory.until(lambda: load.count("accepted") > 20, 30, "load")
-        node = cluster.leader()
+        node = leader(laboratory, cluster, load, report)
         with frozen(laboratory.pid(node.name)):
-            goes_on(laboratory, cluster, node, report)
+            goes_on(laboratory, report)
         report.recovered(laboratory.recovery_seconds(within=RECOVERY_SECONDS))
+        if cluster.partitioned(node):
+            # A node that wakes up does not know that it was away, so `pause_minority` does not pause it. What its
+            # connections had in hand stays there until whoever runs the cluster starts it again.
+            laboratory.stack.stop_process(node.name)
+            laboratory.stack.start_process(node.name)
+            node.wait_until_ready()
+            report.note("it was partitioned, and had to be started again")
     settle(laboratory, cluster, load, report)
 
 
@@ -98,10 +105,9 @@ def test_the_leading_node_is_cut_off_from_the_others(laboratory: Laboratory, clu
     if cluster.switch is None:
         pytest.skip("the nodes share one network, as no others can be made here (root and iproute2 can, on Linux)")
     with laboratory.load(3, rate=15) as load:
-        laboratory.until(lambda: load.count("accepted") > 20, 30, "load")
-        node = cluster.leader()
+        node = leader(laboratory, cluster, load, report)
         cluster.unplug(node)
-        goes_on(laboratory, cluster, node, report)
+        goes_on(laboratory, report)
         cluster.plug(node)
         report.recovered(laboratory.recovery_seconds(within=RECOVERY_SECONDS))
     settle(laboratory, cluster, load, report)

@@ -99,25 +99,20 @@ class Cluster:
 
     def leader(self) -> RabbitNode:
         """The node that leads most queues."""
-        [(name, _)] = self._leaders(self).most_common(1)
+        [(name, _)] = self._leaders().most_common(1)
         return self.parts[self._names.index(name)]
-
-    def other_than(self, node: RabbitNode) -> RabbitNode:
-        """A node that is not this one."""
-        return self.parts[self.parts.index(node) - 1]
 
     def led(self, node: RabbitNode) -> int:
         """How many queues a node leads."""
-        return self._leaders(self)[self._names[self.parts.index(node)]]
+        return self._leaders()[self._names[self.parts.index(node)]]
 
-    def led_by_others(self, node: RabbitNode) -> bool:
-        """Whether every queue has a leader, and none of them is this node, as another one sees it."""
-        leaders = self._leaders(self.other_than(node))
-        return "" not in leaders and self._names[self.parts.index(node)] not in leaders
+    def partitioned(self, node: RabbitNode) -> bool:
+        """Whether a node says that it and others have not agreed since they lost sight of one another."""
+        nodes = node.management.call("GET", "/nodes")
+        return any(seen.get("partitions") for seen in nodes)
 
-    def _leaders(self, asked: "RabbitNode | Cluster") -> Counter[str]:
-        queues = asked.management.call("GET", f"/queues/{VHOST}")
-        return Counter(queue.get("leader") or "" for queue in queues)
+    def _leaders(self) -> Counter[str]:
+        return Counter(queue.get("leader") or "" for queue in self.queues())
 
     def incomplete(self) -> list[str]:
         """The queues that have not three members at work."""

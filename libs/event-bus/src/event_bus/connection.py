@@ -7,6 +7,7 @@ recovery of the client library restores channels and consumers piece by piece an
 import asyncio
 import contextlib
 import itertools
+from collections.abc import Iterator
 from typing import Final
 
 from aio_pika import RobustConnection
@@ -19,13 +20,29 @@ from yarl import URL
 from event_bus.topology import declare_topology
 
 HEARTBEAT_SECONDS: Final = 10
-"""A peer that is black-holed is noticed after two missed heartbeats."""
+"""A peer that says nothing is given up by the client library after 33 seconds."""
 CONNECT_SECONDS: Final = 10.0
 CLOSE_SECONDS: Final = 3.0
 DEAF_CLOSE_SECONDS: Final = 0.5
 
 BROKER_ERRORS: Final = (AMQPException, FastStreamException, ConnectionError, OSError, TimeoutError, RuntimeError)
 """What a broken or refused connection raises; aiormq raises RuntimeError on a channel that is closing."""
+
+
+@contextlib.contextmanager
+def loss_as_error() -> Iterator[None]:
+    """While inside, a connection that is lost raises ConnectionError.
+
+    aiormq cancels whoever waits for a connection that it gives up. Taken for a cancellation of its own, that would end
+    a task without a word, and its supervisor with it.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as cancelled:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise ConnectionError("the broker's connection is lost") from cancelled
 
 
 class Nodes:
@@ -67,12 +84,23 @@ class Connection:
             BROKER_ERRORS: not done within ten seconds; the connection is closed.
         """
         try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                self._amqp = await self.broker.connect()
-                await declare_topology(self.broker)
+            with loss_as_error():
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    self._amqp = await self.broker.connect()
+                    await declare_topology(self.broker)
         except BROKER_ERRORS:
             await self.close()
             raise
+
+    async def start_delivering(self) -> None:
+        """Have the broker deliver to the subscribers.
+
+        Raises:
+            BROKER_ERRORS: not done within ten seconds.
+        """
+        with loss_as_error():
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self.broker.start()
 
     async def channel(self) -> AbstractChannel:
         """A channel of its own over this connection."""
@@ -97,6 +125,6 @@ class Connection:
         # A broker that reads nothing does not hear a farewell either.
         seconds = DEAF_CLOSE_SECONDS if await self.blocked() else 2 * CLOSE_SECONDS
         self.lost.set()
-        with contextlib.suppress(*BROKER_ERRORS):
+        with contextlib.suppress(*BROKER_ERRORS), loss_as_error():
             async with asyncio.timeout(seconds):
                 await self.broker.stop()

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
+from aio_pika.abc import AbstractChannel
 from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitMessage, RabbitQueue
 from prometheus_client import Counter, Gauge
 
 from aggregator_contracts import InvalidEventError, parse_event
 from aggregator_contracts.topology import Subscription
-from event_bus.connection import BROKER_ERRORS, Connection, Nodes
+from event_bus.connection import BROKER_ERRORS, Connection, Nodes, loss_as_error
 from lifecycle import wait_for_any
 
 MAX_ATTEMPTS: Final = 10
@@ -33,6 +34,8 @@ LAST_PAUSE_SECONDS: Final = 5.0
 HOLD_SECONDS: Final = 15 * 60.0
 """Held longer, messages go back to the queue: the broker cuts off a consumer that does not ack within half an hour."""
 WATCH_SECONDS: Final = 10.0
+ANSWER_SECONDS: Final = 10.0
+"""A broker that leaves a question open for so long is as good as gone, and another node may be there."""
 
 ATTEMPTS_HEADER: Final = "x-attempts"
 REASON_HEADER: Final = "x-parked-reason"
@@ -105,7 +108,7 @@ class EventConsumer:
             delivery.attach(self._prefetch)
         await connection.open()
         try:
-            await connection.broker.start()
+            await connection.start_delivering()
             self._connection = connection
             _log.info("consuming", queues=[route.subscription.queue for route in self._routes])
             await self._watch(connection, stopping)
@@ -126,17 +129,22 @@ class EventConsumer:
             probing.cancel()
 
     async def _probe(self, connection: Connection) -> None:
-        # A consumer can vanish while its connection lives: its queue deleted, or its channel closed by the broker. The
-        # answer has no deadline: a dead connection is found by its heartbeat, and a call cut off breaks its channel.
-        channel = await connection.channel()
-        while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            for subscription in (route.subscription for route in self._routes):
-                queue = await channel.declare_queue(subscription.queue, passive=True)
-                if not queue.declaration_result.consumer_count:
-                    raise ConnectionError(f"nobody consumes {subscription.queue}")
-                parked_queue = await channel.declare_queue(subscription.parked_queue, passive=True)
-                parked.labels(subscription.parked_queue).set(parked_queue.declaration_result.message_count or 0)
+        # A consumer can vanish while its connection lives: its queue deleted, or its channel closed by the broker. And
+        # a broker can freeze, which its heartbeat tells only after half a minute.
+        with loss_as_error():
+            channel = await connection.channel()
+            while True:
+                await asyncio.sleep(WATCH_SECONDS)
+                for subscription in (route.subscription for route in self._routes):
+                    await self._look(channel, subscription)
+
+    async def _look(self, channel: AbstractChannel, subscription: Subscription) -> None:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            queue = await channel.declare_queue(subscription.queue, passive=True)
+            if not queue.declaration_result.consumer_count:
+                raise ConnectionError(f"nobody consumes {subscription.queue}")
+            parked_queue = await channel.declare_queue(subscription.parked_queue, passive=True)
+        parked.labels(subscription.parked_queue).set(parked_queue.declaration_result.message_count or 0)
 
 
 class _Deliveries:
@@ -171,7 +179,8 @@ class _Deliveries:
     async def _deliver(self, message: RabbitMessage) -> None:
         queue = self._route.subscription.queue
         try:
-            outcome = await self._settle(message)
+            with loss_as_error():
+                outcome = await self._settle(message)
         except BROKER_ERRORS as error:
             # Not acked: the broker delivers it again.
             _log.warning("message_unsettled", queue=queue, error=repr(error))

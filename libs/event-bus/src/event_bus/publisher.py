@@ -10,7 +10,7 @@ from prometheus_client import Counter
 
 from aggregator_contracts import Event
 from aggregator_contracts.events import CONTENT_TYPE
-from event_bus.connection import BROKER_ERRORS, Connection, Nodes
+from event_bus.connection import BROKER_ERRORS, Connection, Nodes, loss_as_error
 from event_bus.topology import events_exchange
 
 PUBLISH_SECONDS: Final = 5.0
@@ -134,14 +134,15 @@ class EventPublisher:
 
 
 async def _publish(connection: Connection, event: OutgoingEvent) -> None:
-    await connection.broker.publish(
-        event.body,
-        exchange=events_exchange,
-        routing_key=event.type,
-        content_type=CONTENT_TYPE,
-        message_id=event.id,
-        message_type=event.type,
-        persist=True,
-        mandatory=True,
-    )
+    with loss_as_error():
+        await connection.broker.publish(
+            event.body,
+            exchange=events_exchange,
+            routing_key=event.type,
+            content_type=CONTENT_TYPE,
+            message_id=event.id,
+            message_type=event.type,
+            persist=True,
+            mandatory=True,
+        )
     connection.confirmed += 1
