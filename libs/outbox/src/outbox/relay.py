@@ -31,7 +31,7 @@ pending = Gauge("aggregator_outbox_pending_events", "Events not yet confirmed by
 oldest = Gauge("aggregator_outbox_oldest_seconds", "Age of the oldest event not yet confirmed by the broker")
 
 _OLDEST: Final = """
-SELECT id, event_id, type, body, extract(epoch FROM now() - created_at)::float8 AS age
+SELECT id, event_id, type, body, greatest(extract(epoch FROM now() - created_at), 0)::float8 AS age
 FROM outbox ORDER BY id LIMIT $1
 """
 

@@ -35,7 +35,10 @@ class WrongDataVersion(Exception):  # noqa: N818 - says what happened
 
 
 class PostgresServer(Part):
-    """One server with its data in `folder`; `settings` are PostgreSQL's own, by name."""
+    """One server with its data in `folder`; `settings` are PostgreSQL's own, by name.
+
+    `environment` is what it is told from its next start on.
+    """
 
     def __init__(
         self, folder: Path, *, log: Path, port: int, password: str, settings: Mapping[str, str] | None = None
@@ -55,6 +58,7 @@ class PostgresServer(Part):
             "log_timezone": "UTC",
             **(settings or {}),
         }
+        self.environment = _environment()
 
     def dsn(self, database: str = "postgres", user: str = SUPERUSER, password: str | None = None) -> str:
         """A libpq URL; the superuser's unless told otherwise."""
@@ -75,7 +79,7 @@ class PostgresServer(Part):
             name=self.name,
             argv=[*self._as_unprivileged(), str(_binary("postgres")), "-D", str(self._data), *options],
             log=self._log,
-            env=_environment(),
+            env=self.environment,
             stop_signal=signal.SIGINT,  # fast shutdown: ends sessions, writes a checkpoint
             stop_seconds=30.0,
             own_leash=_is_root(),
