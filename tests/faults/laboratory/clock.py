@@ -6,7 +6,6 @@ Only the time of day is stepped: a monotonic clock never is, whatever becomes of
 from pathlib import Path
 from typing import Final
 
-
 PLACES: Final = ("usr/lib/*/faketime", "usr/lib/faketime", "usr/lib64/faketime", "usr/local/lib/faketime")
 LIBRARY: Final = "libfaketimeMT.so.1"
 NOTICED_SECONDS: Final = 1
