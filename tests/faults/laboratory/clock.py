@@ -8,8 +8,6 @@ from typing import Final
 
 PLACES: Final = ("usr/lib/*/faketime", "usr/lib/faketime", "usr/lib64/faketime", "usr/local/lib/faketime")
 LIBRARY: Final = "libfaketimeMT.so.1"
-NOTICED_SECONDS: Final = 1
-"""How long a step may go unnoticed: asked more often, the file would be read with each look at the clock."""
 
 
 def faketime_library() -> Path | None:
@@ -26,7 +24,8 @@ class SteppedClock:
         self.environment = {
             "LD_PRELOAD": str(library),
             "FAKETIME_TIMESTAMP_FILE": str(file),
-            "FAKETIME_CACHE_DURATION": str(NOTICED_SECONDS),
+            # The processes of one server read one clock: a step reaches all of them at once.
+            "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             # What it would keep there outlives a process that is killed.
             "FAKETIME_DISABLE_SHM": "1",

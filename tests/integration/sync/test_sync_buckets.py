@@ -56,9 +56,9 @@ class Buckets:
         async with transaction(self.engine) as connection:
             return await release_buckets(connection, [ReleasedBucket(held(row), due)], INTERVAL)
 
-    async def realign(self) -> int:
+    async def realign(self, stepped: float = 0.0) -> int:
         async with transaction(self.engine) as connection:
-            _, moved = await realign_slots(connection, INTERVAL)
+            _, moved = await realign_slots(connection, INTERVAL, stepped)
         return moved
 
     async def make_next_slot_due(self) -> None:
@@ -191,6 +191,16 @@ async def test_a_clock_set_back_leaves_nothing_leased_or_waiting_for_the_length_
     await buckets.execute("UPDATE buckets SET due_at = due_at + interval '1 h'")
     await buckets.release(row)
     assert await buckets.due_in(5) <= INTERVAL, "it could not be moved while it was locked, but now it is"
+
+
+@pytest.mark.parametrize("step", [3617.0, -3617.0])
+@pytest.mark.parametrize("left", [5.0, 30.0, 55.0])
+async def test_a_clock_that_is_stepped_has_nothing_polled_too_soon(buckets: Buckets, step: float, left: float) -> None:
+    await buckets.add(9, due=f"now() + make_interval(secs => {left - step})")
+    assert await buckets.realign(step) == 1
+    polled_ago = INTERVAL - left
+    assert INTERVAL / 2 - 1 <= await buckets.due_in(9) + polled_ago <= 2 * INTERVAL
+    assert await buckets.on_grid(9)
 
 
 async def test_slots_that_passed_meanwhile_are_skipped_and_counted(buckets: Buckets) -> None:

@@ -39,18 +39,25 @@ _SLOT_AFTER_CLAIM: Final = _slot_after(f"(now() + make_interval(secs => {_INTERV
 _TOO_FAR: Final = f"due_at > now() + make_interval(secs => 1.5 * {_INTERVAL})"
 _SLOTS_SINCE_EPOCH: Final = f"(({_epoch('due_at')} - {_PHASE}) / {_INTERVAL})"
 
+# After a step of the clock the time at which it would have been due, moved by the step, tells when it was polled last:
+# half an interval before that time, no slot follows the last one too soon.
+_REALIGNED_SLOT: Final = _slot_after(
+    f"""CASE WHEN CAST(:stepped AS float8) = 0 THEN now() + interval '1 ms' ELSE greatest(
+        now() + interval '1 ms', least(
+            now() + make_interval(secs => {_INTERVAL}),
+            due_at + make_interval(secs => CAST(:stepped AS float8) - {_INTERVAL} / 2)
+        )) END"""
+)
 _REALIGN: Final = sa.text(
     f"""
     WITH astray AS (
-        SELECT bucket FROM buckets
+        SELECT bucket, {_REALIGNED_SLOT} AS next FROM buckets
         WHERE {_TOO_FAR}
             OR due_at <= now() - make_interval(secs => {_INTERVAL})
             OR abs({_SLOTS_SINCE_EPOCH} - round({_SLOTS_SINCE_EPOCH})) * {_INTERVAL} > 0.001
         ORDER BY bucket FOR UPDATE SKIP LOCKED
     ), moved AS (
-        UPDATE buckets SET due_at = slot.next
-        FROM (SELECT bucket, {NEXT_SLOT} AS next FROM astray) AS slot
-        WHERE buckets.bucket = slot.bucket
+        UPDATE buckets SET due_at = astray.next FROM astray WHERE buckets.bucket = astray.bucket
         RETURNING 1
     )
     SELECT {_NOW} AS epoch, count(*) AS moved FROM moved
@@ -143,13 +150,18 @@ class ClaimedRow(NamedTuple):
     revision: int
 
 
-async def realign_slots(connection: AsyncConnection, interval_seconds: float) -> tuple[float, int]:
+async def realign_slots(
+    connection: AsyncConnection, interval_seconds: float, stepped_seconds: float = 0.0
+) -> tuple[float, int]:
     """Move buckets whose due time is no slot, too far ahead, or late by a whole slot, to their next slot.
+
+    Where that is because the clock was stepped, by `stepped_seconds`, to the slot that is nearest to the time at which
+    they were to be polled before, so that none is polled too soon.
 
     Returns:
         The database's time in seconds since 1970, and how many were moved.
     """
-    row = (await connection.execute(_REALIGN, {"interval": interval_seconds})).one()
+    row = (await connection.execute(_REALIGN, {"interval": interval_seconds, "stepped": stepped_seconds})).one()
     return row.epoch, row.moved
 
 

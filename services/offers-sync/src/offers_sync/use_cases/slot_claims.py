@@ -1,8 +1,9 @@
 """Claims due buckets for this worker, on the database's clock."""
 
+import math
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -41,6 +42,13 @@ class Claim:
     due: list[DueProduct]
 
 
+class _Step(NamedTuple):
+    """The last step of the database's clock, and the monotonic moment at which nothing is under way from before it."""
+
+    seconds: float
+    settled_at: float
+
+
 class SlotClaims:
     """The claims of one worker; make one with `open`."""
 
@@ -48,6 +56,7 @@ class SlotClaims:
         self._engine = engine
         self._schedule = schedule
         self.clock = clock
+        self._step = _Step(0.0, math.inf)
 
     @classmethod
     async def open(cls, engine: AsyncEngine, schedule: PollSchedule) -> "SlotClaims":
@@ -90,7 +99,12 @@ class SlotClaims:
             )
         if self.clock.observe(epoch, asked_at, time.monotonic()):
             _log.warning("database_clock_stepped", seconds=round(epoch - expected, 1))
-            await self.realign()
+            self._step = _Step(epoch - expected, asked_at + self._schedule.lease_seconds)
+            await _realign(self._engine, self._schedule, self._step.seconds)
+        elif asked_at > self._step.settled_at:
+            # Transactions that were under way at the step have stated times by the clock of before.
+            await _realign(self._engine, self._schedule, self._step.seconds)
+            self._step = _Step(0.0, math.inf)
         return self._claim(rows, epoch, asked_at + self._schedule.lease_seconds)
 
     def _claim(self, rows: list[ClaimedRow], epoch: float, held_until: float) -> Claim:
@@ -115,9 +129,9 @@ class SlotClaims:
         return Claim(list(buckets.values()), due)
 
 
-async def _realign(engine: AsyncEngine, schedule: PollSchedule) -> float:
+async def _realign(engine: AsyncEngine, schedule: PollSchedule, stepped_seconds: float = 0.0) -> float:
     async with single_statement(engine) as connection:
-        epoch, moved = await realign_slots(connection, schedule.interval_seconds)
+        epoch, moved = await realign_slots(connection, schedule.interval_seconds, stepped_seconds)
         cut = await cut_leases(connection, schedule.lease_seconds)
     if moved:
         metrics.skipped_slots.inc(moved)
