@@ -190,7 +190,7 @@ async def test_a_clock_set_back_leaves_nothing_leased_or_waiting_for_the_length_
 
     await buckets.execute("UPDATE buckets SET due_at = due_at + interval '1 h'")
     await buckets.release(row)
-    assert await buckets.due_in(5) <= INTERVAL, "it could not be moved while it was locked, but now it is"
+    assert await buckets.due_in(5) <= 1.5 * INTERVAL, "it could not be moved while it was locked, but now it is"
 
 
 @pytest.mark.parametrize("step", [3617.0, -3617.0])
@@ -209,10 +209,9 @@ async def test_slots_that_passed_meanwhile_are_skipped_and_counted(buckets: Buck
     assert await buckets.release(row) == 0
     await buckets.execute("UPDATE buckets SET due_at = now()")
     (row,) = await buckets.claim()
-    await buckets.make_next_slot_due()
     await buckets.execute("UPDATE buckets SET due_at = due_at - interval '3 minutes'")
     assert await buckets.release(row) == 3
-    assert -10 < await buckets.due_in(7) <= INTERVAL
+    assert INTERVAL / 2 - 10 < await buckets.due_in(7) <= 1.5 * INTERVAL
 
 
 async def test_a_late_renewal_does_not_take_a_released_bucket_back(buckets: Buckets) -> None:

@@ -32,7 +32,8 @@ _NOW: Final = _epoch("now()")
 # The millisecond keeps rounding from giving a bucket the slot that has just begun once more.
 NEXT_SLOT: Final = _slot_after("(now() + interval '1 ms')")
 """SQL: the first slot of column `bucket` after now, for the parameter `interval` in seconds."""
-# A bucket that is claimed late, after an outage or a restart, skips the slot that would follow within half an interval.
+# A bucket that is claimed or released late, after an outage, a restart or a step of the clock, skips the slot that
+# would follow within half an interval.
 _SLOT_AFTER_CLAIM: Final = _slot_after(f"(now() + make_interval(secs => {_INTERVAL} / 2))")
 
 # No slot is further ahead than a late claim goes, unless the clock was set back.
@@ -122,7 +123,7 @@ _RELEASE: Final = sa.text(
         SELECT bucket, buckets.due_at AS claimed_due,
             CASE
                 WHEN wish.due IS NOT NULL THEN to_timestamp(wish.due)
-                WHEN buckets.due_at <= now() OR buckets.{_TOO_FAR} THEN {NEXT_SLOT}
+                WHEN buckets.due_at <= now() OR buckets.{_TOO_FAR} THEN {_SLOT_AFTER_CLAIM}
                 ELSE buckets.due_at
             END AS due_at
         FROM held JOIN buckets USING (bucket, fence)

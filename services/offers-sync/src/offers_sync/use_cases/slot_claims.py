@@ -49,6 +49,9 @@ class _Step(NamedTuple):
     settled_at: float
 
 
+_NO_STEP: Final = _Step(0.0, math.inf)
+
+
 class SlotClaims:
     """The claims of one worker; make one with `open`."""
 
@@ -56,7 +59,7 @@ class SlotClaims:
         self._engine = engine
         self._schedule = schedule
         self.clock = clock
-        self._step = _Step(0.0, math.inf)
+        self._step = _NO_STEP
 
     @classmethod
     async def open(cls, engine: AsyncEngine, schedule: PollSchedule) -> "SlotClaims":
@@ -87,7 +90,12 @@ class SlotClaims:
         Raises:
             DatabaseUnavailableError: whether anything was claimed is unknown.
         """
+        if self._step.seconds:
+            # Buckets that were locked at the step, and times that transactions under way have stated by the old clock.
+            await _realign(self._engine, self._schedule, self._step.seconds)
         asked_at = time.monotonic()
+        if asked_at > self._step.settled_at:
+            self._step = _NO_STEP
         expected = self.clock.epoch(asked_at)
         async with single_statement(self._engine) as connection:
             epoch, rows = await claim_buckets(
@@ -101,10 +109,6 @@ class SlotClaims:
             _log.warning("database_clock_stepped", seconds=round(epoch - expected, 1))
             self._step = _Step(epoch - expected, asked_at + self._schedule.lease_seconds)
             await _realign(self._engine, self._schedule, self._step.seconds)
-        elif asked_at > self._step.settled_at:
-            # Transactions that were under way at the step have stated times by the clock of before.
-            await _realign(self._engine, self._schedule, self._step.seconds)
-            self._step = _Step(0.0, math.inf)
         return self._claim(rows, epoch, asked_at + self._schedule.lease_seconds)
 
     def _claim(self, rows: list[ClaimedRow], epoch: float, held_until: float) -> Claim:
