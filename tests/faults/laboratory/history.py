@@ -29,14 +29,14 @@ def changes(published: Iterable[PublishedList], recorded_at: Collection[datetime
     known: Offers = {}
     last_at: datetime | None = None
     for update, may_be_ignored in _in_true_order(list(published)):
-        if may_be_ignored and update.observed_at not in recorded_at:
+        at = update.observed_at
+        if last_at is not None and at <= last_at:
+            at = last_at + timedelta(microseconds=1)
+        if may_be_ignored and at not in recorded_at:
             continue
         different = _different(known, update.offers)
         known = update.offers
         if different:
-            at = update.observed_at
-            if last_at is not None and at <= last_at:
-                at = last_at + timedelta(microseconds=1)
             last_at = at
             found += [Change(at, *difference) for difference in different]
     return found
