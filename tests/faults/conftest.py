@@ -20,6 +20,7 @@ THOROUGH_SEEDS = 20
 LAST_LINES = 30
 REPORTS = pytest.StashKey[list[Report]]()
 PASSED = pytest.StashKey[bool]()
+LINE = pytest.StashKey[Report]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -72,12 +73,23 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return outcome
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Show each line as its test ends, to whoever watches a run that takes long."""
+    handled = yield
+    terminal: pytest.TerminalReporter | None = item.config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None and LINE in item.stash:
+        terminal.write_line(f" {item.stash[LINE]}")
+    return handled
+
+
 @pytest.fixture
 def report(request: pytest.FixtureRequest) -> Iterator[Report]:
     """This test's line in the table."""
     marker = request.node.get_closest_marker("fault")
     line = Report(f"{marker.args[0]} {request.node.name.removeprefix('test_').replace('_', ' ')}")
     request.config.stash[REPORTS].append(line)
+    request.node.stash[LINE] = line
     yield line
     line.verdict = "holds" if request.node.stash.get(PASSED, False) else "FAILED"
 

@@ -7,6 +7,7 @@ from tests.faults.laboratory.books import Balance
 from tests.faults.laboratory.load import Load
 
 HEADINGS = ("fault", "load", "acc/ref/unk", "lost", "dup", "recovery", "verdict", "figures")
+UNNAMED = frozenset({"fault", "verdict", "figures"})
 
 
 @dataclass
@@ -30,6 +31,8 @@ class Report:
     def balanced(self, balance: Balance) -> None:
         """How the books stand; fails when they do not balance."""
         self.lost, self.duplicated = str(len(balance.lost)), str(len(balance.duplicated))
+        if not balance.holds:
+            self.note(str(balance).partition("\n")[0])
         assert balance.holds, f"the books do not balance:\n{balance}"
 
     def recovered(self, seconds: float) -> None:
@@ -39,6 +42,10 @@ class Report:
     def note(self, figure: str) -> None:
         """A measurement that has no column."""
         self.figures.append(figure)
+
+    def __str__(self) -> str:
+        parts = zip(HEADINGS, self.cells, strict=True)
+        return ", ".join(cell if heading in UNNAMED else f"{heading} {cell}" for heading, cell in parts if cell)
 
     @property
     def cells(self) -> tuple[str, ...]:
