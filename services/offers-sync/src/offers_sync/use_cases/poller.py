@@ -22,8 +22,8 @@ from offers_sync.use_cases.settle_polls import PollResult, SettlePolls
 from offers_sync.use_cases.slot_claims import PollSchedule, SlotClaims
 from offers_sync.use_cases.token_keeper import TokenKeeper
 
-TICK_SECONDS: Final = 0.1
-MAX_BACKLOG: Final = 500
+TICK_SECONDS: Final = 0.2
+MAX_BACKLOG: Final = 1000
 CHUNK: Final = 100
 CHUNK_SECONDS: Final = 0.2
 RETRY_SECONDS: Final = 2.0
