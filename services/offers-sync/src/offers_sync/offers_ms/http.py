@@ -67,7 +67,13 @@ class HttpCaller:
         """Make a call; never raises for anything that the server or the network does."""
         try:
             async with self._session.request(
-                method, url, headers=headers, data=body, allow_redirects=False
+                method,
+                url,
+                headers=headers,
+                data=body,
+                allow_redirects=False,
+                # aiohttp names a content type for a POST without content. Not for GET, where leaving headers out costs.
+                skip_auto_headers=None if method == "GET" else ("Content-Type",),
             ) as response:
                 content = await _read(response)
                 if content is None:
