@@ -89,13 +89,11 @@ def _columns(pieces: Sequence[Piece], origin: int) -> _Columns:
                 cell.begins - origin,
                 cell.ends - cell.begins,
                 cell.first,
-                cell.first_at - cell.begins,
                 cell.lowest,
                 cell.lowest_at - cell.begins,
                 cell.highest,
                 cell.highest_at - cell.begins,
                 cell.last,
-                cell.ends - cell.last_end,
                 cell.ends - cell.begins - cell.priced,
                 *divmod(cell.weighted, _INT64),
             )

@@ -27,30 +27,22 @@ class PriceAt(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A price in the span from `begins` up to `ends`, in which it was in effect for some time at least.
+    """A price from `begins` up to `ends`: there is one at the very beginning and at the very end, if not all the time.
 
-    `first_at`, `lowest_at` and `highest_at` are the first instants at which those prices were in effect, `last_end` is
-    when the last one ended. `priced` is for how long there was a price, in microseconds; `weighted` the sum of each
-    price times how long it was in effect.
+    `lowest_at` and `highest_at` are the first instants at which those prices were in effect. `priced` is for how long
+    there was a price, in microseconds; `weighted` the sum of each price times how long it was in effect.
     """
 
     begins: int
     ends: int
     first: int
-    first_at: int
     lowest: int
     lowest_at: int
     highest: int
     highest_at: int
     last: int
-    last_end: int
     priced: int
     weighted: int
-
-    @property
-    def close(self) -> int | None:
-        """The price in effect from its end on, until something changes."""
-        return self.last if self.last_end == self.ends else None
 
 
 Change: TypeAlias = tuple[int, int | None]
@@ -62,20 +54,17 @@ Piece: TypeAlias = Change | Cell
 class Columns(NamedTuple):
     """Cells column by column, as they are stored: going over them costs a third of what as many objects cost.
 
-    `…_after` are counted from the beginning of the cell, `ended_before` from its end; `unpriced` is for how long there
-    was no price.
+    `…_after` are counted from the beginning of the cell; `unpriced` is for how long there was no price.
     """
 
     begins: list[int]
     ends: list[int]
     first: list[int]
-    first_after: list[int]
     lowest: list[int]
     lowest_after: list[int]
     highest: list[int]
     highest_after: list[int]
     last: list[int]
-    ended_before: list[int]
     unpriced: list[int]
     weighted: list[int]
 
@@ -88,9 +77,9 @@ class Run(NamedTuple):
     cells: Columns
 
     @property
-    def close(self) -> int | None:
-        """The price in effect from its end on, until something changes."""
-        return None if self.cells.ended_before[-1] else self.cells.last[-1]
+    def last(self) -> int:
+        """The price at its end."""
+        return self.cells.last[-1]
 
     def part(self, begin: int, end: int) -> "Run":
         """The cells from one number up to another."""
@@ -114,13 +103,11 @@ class Run(NamedTuple):
             self.begins,
             self.ends,
             cells.first[0],
-            self.begins + cells.first_after[0],
             lowest,
             cells.begins[low] + cells.lowest_after[low],
             highest,
             cells.begins[high] + cells.highest_after[high],
             cells.last[-1],
-            self.ends - cells.ended_before[-1],
             self.ends - self.begins - sum(cells.unpriced),
             sum(cells.weighted),
         )
@@ -150,7 +137,7 @@ def lay(pieces: Iterable[Change | Span], price: int | None, since: int) -> Laid[
             if piece.begins > since:
                 holds.append((price, since, piece.begins))
             spans.append(piece)
-            price, since = piece.close, piece.ends
+            price, since = piece.last, piece.ends
             continue
         at, new_price = piece
         if new_price == price:
@@ -187,11 +174,10 @@ class Tally:
             Cell(
                 first[1],
                 last[2],
-                *first[:2],
+                first[0],
                 *low[:2],
                 *high[:2],
                 last[0],
-                last[2],
                 sum(ends - begins for _, begins, ends in priced),
                 sum(price * (ends - begins) for price, begins, ends in priced),
             )
@@ -199,11 +185,11 @@ class Tally:
 
     def add(self, cell: Cell) -> None:
         """Count a cell."""
-        _, _, first, first_at, lowest, lowest_at, highest, highest_at, last, last_end, priced, weighted = cell
-        if self.start is None or first_at < self.start.at:
-            self.start = PriceAt(first, first_at)
-        if self.end is None or last_end >= self.end.at:
-            self.end = PriceAt(last, last_end)
+        begins, ends, first, lowest, lowest_at, highest, highest_at, last, priced, weighted = cell
+        if self.start is None or begins < self.start.at:
+            self.start = PriceAt(first, begins)
+        if self.end is None or ends >= self.end.at:
+            self.end = PriceAt(last, ends)
         if self.lowest is None or (lowest, lowest_at) < self.lowest:
             self.lowest = PriceAt(lowest, lowest_at)
         if self.highest is None or (-highest, highest_at) < (-self.highest.price, self.highest.at):
@@ -211,36 +197,48 @@ class Tally:
         self.priced += priced
         self.weighted += weighted
 
-    def cell(self, begins: int, ends: int) -> Cell | None:
-        """All of it as one cell; None when there was no price."""
-        if self.start is None or self.end is None or self.lowest is None or self.highest is None:
-            return None
-        return Cell(begins, ends, *self.start, *self.lowest, *self.highest, *self.end, self.priced, self.weighted)
+    def cell(self) -> Cell:
+        """All of it as one cell.
+
+        Raises:
+            ValueError: there was no price.
+        """
+        start, end = self.start, self.end
+        if start is None or end is None or self.lowest is None or self.highest is None:
+            raise ValueError("there was no price")
+        return Cell(start.at, end.at, start.price, *self.lowest, *self.highest, end.price, self.priced, self.weighted)
 
 
 def condense(pieces: Sequence[Piece], ends: int, length: int) -> list[Piece]:
     """The same series, up to `ends`, with a cell for each span in which much happens.
 
-    Spans are of `length`, whole multiples of it since 1970. A cell covers its span from where the series begins and
-    until it ends, with the price carried into it.
+    Spans are of `length`, whole multiples of it since 1970. A cell covers its span, with the price carried into it; one
+    that has no price at first or in the end covers no more than it has a price for.
     """
     condensed: list[Piece] = []
-    if not pieces:
-        return condensed
-    origin, price = pieces[0][0], None
+    price: int | None = None
     for index, grouped in groupby(pieces, key=lambda piece: piece[0] // length):
         group = list(grouped)
-        begins, until = max(index * length, origin), min((index + 1) * length, ends)
-        laid: Laid[Cell] = lay(group, price, begins)
+        if group[0][1] is None and (price is None or group[0][0] == index * length):
+            price = None
+            condensed.append(group.pop(0))
+        if not group:
+            continue
+        laid: Laid[Cell] = lay(group, price, group[0][0] if price is None else index * length)
         price = laid.price
-        cell = None
-        if len(group) >= CONDENSED_FROM:
-            tally = Tally()
-            tally.take([*laid.holds, *([(laid.price, laid.since, until)] if until > laid.since else [])])
-            for span in laid.spans:
-                tally.add(span)
-            cell = tally.cell(begins, until)
-        condensed += group if cell is None else [cell]
+        if len(group) < CONDENSED_FROM:
+            condensed += group
+            continue
+        tally = Tally()
+        tally.take(laid.holds)
+        for span in laid.spans:
+            tally.add(span)
+        until = min((index + 1) * length, ends)
+        if price is not None and until > laid.since:
+            tally.take([(price, laid.since, until)])
+        condensed.append(tally.cell())
+        if price is None:
+            condensed.append((laid.since, None))
     return condensed
 
 
@@ -249,10 +247,8 @@ def replay(cell: Cell) -> list[Change]:
 
     Its first, lowest and highest price when each of them first was in effect, its last one at the very end.
     """
-    told = {cell.first_at: cell.first, cell.lowest_at: cell.lowest, cell.highest_at: cell.highest}
+    told = {cell.begins: cell.first, cell.lowest_at: cell.lowest, cell.highest_at: cell.highest}
     changes: list[Change] = sorted(told.items())
     if changes[-1][1] != cell.last:
-        changes.append((cell.last_end - 1, cell.last))
-    if cell.close is None:
-        changes.append((cell.last_end, None))
+        changes.append((cell.ends - 1, cell.last))
     return changes

@@ -184,12 +184,12 @@ class _BucketPoints:
     def take_cells(self, cells: Columns) -> None:
         """Cells that lie in one bucket each."""
         origin, length, prices, lowest, highest = self._first, self._length, self._prices, self._lowest, self._highest
-        for begins, ends, lower, higher, last, ended_before in zip(
-            cells.begins, cells.ends, cells.lowest, cells.highest, cells.last, cells.ended_before, strict=True
+        for begins, ends, lower, higher, last in zip(
+            cells.begins, cells.ends, cells.lowest, cells.highest, cells.last, strict=True
         ):
             bucket = (begins - origin) // length
             if ends - origin == (bucket + 1) * length:
-                prices[bucket] = None if ended_before else last
+                prices[bucket] = last
             low, high = lowest[bucket], highest[bucket]
             if low is None or lower < low:
                 lowest[bucket] = lower
