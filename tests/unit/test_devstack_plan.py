@@ -19,6 +19,7 @@ def plan(**environment: str) -> Plan:
         dsns=DSNS,
         rabbitmq_url="amqp://broker",
         log=lambda name: Path(f"{name}.log"),
+        price_history_token="between-services",
     )
 
 
@@ -73,6 +74,13 @@ def test_access_is_off_and_the_demo_is_quick_unless_told_otherwise() -> None:
     assert plan().environment("offers-sync")["API_AUTH"] == "off"
     assert plan().environment("offers-sync")["OFFERS_POLL_INTERVAL_SECONDS"] == "5"
     assert "OFFERS_POLL_INTERVAL_SECONDS" not in plan(DEMO="0").environment("offers-sync")
+
+
+def test_only_the_two_services_that_speak_to_each_other_know_their_secret() -> None:
+    told = {script: plan().environment(script).get("PRICE_HISTORY_TOKEN") for script in SERVICES}
+
+    assert told == {"catalog-api": "between-services", "price-history": "between-services", "offers-sync": None}
+    assert plan(PRICE_HISTORY_TOKEN="given").environment("catalog-api")["PRICE_HISTORY_TOKEN"] == "given"
 
 
 def test_the_simulator_stays_away_where_there_is_an_offers_ms() -> None:

@@ -28,6 +28,9 @@ OPERATIONS = {
     ("/api/v1/products/{product_id}/trend", "get"): {"200", "404", "422", "503"},
     ("/api/v1/products/{product_id}/offers/{offer_id}/trend", "get"): {"200", "404", "422", "503"},
     ("/api/v1/products/{product_id}/history", "get"): {"200", "404", "422", "503"},
+    ("/api/v1/tokens", "post"): {"201", "400", "403", "408", "413", "415", "422", "503"},
+    ("/api/v1/tokens", "get"): {"200", "403", "422", "503"},
+    ("/api/v1/tokens/{token_id}", "delete"): {"204", "403", "404", "422", "503"},
 }
 
 
@@ -68,7 +71,7 @@ async def test_the_document_asks_for_tokens_when_access_is_required(catalog_dsn:
         schema = await document(closed)
     assert schema["security"] == [{"token": []}]
     for path, method in OPERATIONS:
-        assert "401" in schema["paths"][path][method]["responses"]
+        assert schema["paths"][path][method]["responses"].keys() >= {"401", "403", "429"}
 
 
 async def test_docs_are_served(api: Api) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from .conftest import PRODUCT, UNKNOWN, Api, serving, settings
+from .conftest import PRODUCT, UNKNOWN, Api
 
 
 async def events(sql: Any) -> list[tuple[str, Any]]:
@@ -228,16 +228,6 @@ async def test_paths_that_lead_nowhere_are_404(api: Api, path: str) -> None:
 async def test_unknown_query_parameters_are_refused_by_name(api: Api) -> None:
     assert (await api("GET", "/products?limit=1&lmit=2&x=")).pointers() == ["/query/lmit", "/query/x"]
     assert (await api("POST", "/products?dry_run=1", json=PRODUCT)).pointers() == ["/query/dry_run"]
-
-
-async def test_required_access_lets_nobody_in_yet(catalog_dsn: str) -> None:
-    async with serving(settings(catalog_dsn, api_auth="required")) as closed:
-        for method, path in (("GET", "/products"), ("POST", "/products"), ("GET", "/nothing"), ("GET", "")):
-            reply = await closed(method, path, headers={"Authorization": "Bearer anything"})
-            reply.problem(401)
-            assert reply.headers["WWW-Authenticate"] == "Bearer"
-        async with closed.session.get(f"{closed.url}/readyz") as response:
-            assert response.status == 200
 
 
 async def test_metrics_count_requests_by_route_and_not_by_id(api: Api) -> None:

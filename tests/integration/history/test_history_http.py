@@ -507,13 +507,27 @@ async def _waiting(database: Database) -> bool:
         return bool(await connection.scalar(sa.text(query)))
 
 
-async def test_required_access_grants_none_before_there_are_tokens(history_dsn: str) -> None:
-    async with client_of(database_url=history_dsn, api_auth="required") as client:
+async def test_required_access_lets_in_who_knows_the_secret(history_dsn: str) -> None:
+    secret = "between-the-services-0123"
+    async with client_of(database_url=history_dsn, api_auth="required", price_history_token=secret) as client:
         for url in (path(uuid4(), "trend"), path(uuid4(), "history"), "/api/v1/anything"):
-            answer = await client.get(url, headers={"Authorization": "Bearer agg_1_2"})
-            assert (answer.status_code, answer.headers["content-type"]) == (401, PROBLEM)
-            assert answer.headers["www-authenticate"] == "Bearer"
+            assert (await client.get(url, headers={"Authorization": f"Bearer {secret}"})).status_code == 404
+            for shown in ({}, {"Authorization": f"Bearer {secret}4"}, {"Authorization": secret}):
+                answer = await client.get(url, headers=shown)
+                assert (answer.status_code, answer.headers["content-type"]) == (401, PROBLEM)
+                assert answer.headers["www-authenticate"] == "Bearer"
         assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_required_access_without_a_secret_lets_nobody_in_and_says_so(
+    history_dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with client_of(database_url=history_dsn, api_auth="required") as client:
+        for shown in ("", "None", "agg_1_2"):
+            answer = await client.get(path(uuid4(), "trend"), headers={"Authorization": f"Bearer {shown}"})
+            assert answer.status_code == 401
+        assert (await client.get("/healthz")).status_code == 200
+    assert capsys.readouterr().out.count("PRICE_HISTORY_TOKEN") == 1
 
 
 async def test_it_documents_and_measures_itself(client: httpx2.AsyncClient) -> None:

@@ -1,6 +1,7 @@
-"""What every HTTP API here has in common: problems (RFC 9457), measures, and a limit on the requests in flight."""
+"""What every HTTP API here has in common: problems (RFC 9457), access, limits, measures, security headers."""
 
-from http_api.middleware import API, Closed, InFlightLimit, Measured, request_histogram
+from http_api.access import AccessGate, CannotTellError, Credentials, Grant, Limits, NeededScope
+from http_api.middleware import API, InFlightLimit, Measured, request_histogram
 from http_api.problems import (
     MEDIA_TYPE,
     Answer,
@@ -13,15 +14,25 @@ from http_api.problems import (
     unavailable,
     validation_errors,
 )
+from http_api.rate_limit import AddressLimit, RateLimit
+from http_api.security_headers import SecurityHeaders
 
 __all__ = [
     "API",
     "MEDIA_TYPE",
+    "AccessGate",
+    "AddressLimit",
     "Answer",
-    "Closed",
+    "CannotTellError",
+    "Credentials",
+    "Grant",
     "InFlightLimit",
+    "Limits",
     "Measured",
+    "NeededScope",
+    "RateLimit",
     "RequestRefusedError",
+    "SecurityHeaders",
     "add_problem_handlers",
     "fixed",
     "pointer",

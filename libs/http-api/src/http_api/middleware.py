@@ -1,4 +1,4 @@
-"""What surrounds every request: its measure, and the gates in front of the API."""
+"""What surrounds every request: its measure, and the limit on those in flight."""
 
 import time
 from typing import Final
@@ -66,7 +66,7 @@ class InFlightLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if not _is_for_api(scope):
+        if not is_for_api(scope):
             await self._app(scope, receive, send)
             return
         if self._in_flight >= self._limit:
@@ -84,24 +84,6 @@ class InFlightLimit:
             self._in_flight -= 1
 
 
-class Closed:
-    """Answers every request to the API with 401: access is required, and this version has no tokens to grant it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if not _is_for_api(scope):
-            await self._app(scope, receive, send)
-            return
-        answer = problem_response(
-            401,
-            "This API requires a bearer token (API_AUTH=required), and this version has no tokens yet.",
-            headers={"WWW-Authenticate": "Bearer"},
-        )
-        await answer(scope, receive, send)
-
-
-def _is_for_api(scope: Scope) -> bool:
+def is_for_api(scope: Scope) -> bool:
+    """Whether it is a request to the API, and not one for health, metrics or documentation, which are open."""
     return scope["type"] == "http" and f"{scope['path']}/".startswith(f"{API}/")

@@ -13,6 +13,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
+from http_api.security_headers import API_HEADERS
+
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 2
 # As in RFC 9110; the standard library has them from Python 3.13 on.
@@ -133,7 +135,9 @@ def _allowed_methods(request: Request) -> set[str]:
 
 def _unexpected(request: Request, error: Exception) -> Response:
     _log.error("request_failed", method=request.method, error=type(error).__name__)
-    return problem_response(500, "Something went wrong on our side.")
+    # Starlette answers this one outside of every middleware of ours.
+    headers = {name.decode(): value.decode() for name, value in API_HEADERS}
+    return problem_response(500, "Something went wrong on our side.", headers=headers)
 
 
 _ANSWERS: Final[Mapping[type[Exception], Answer]] = {

@@ -1,11 +1,12 @@
 """The life of a process: it reads settings, logs, tells its health, runs its loops, and drains when asked to stop."""
 
+from lifecycle.credentials import SharedSecret
 from lifecycle.database_disk import DatabaseDisk
 from lifecycle.health import Check, NotReadyError, Readiness, health_routes
 from lifecycle.http import serve_http
 from lifecycle.logs import configure_logging
 from lifecycle.settings import ProcessSettings, load_settings
-from lifecycle.urls import BaseUrl, BrokerUrls, DatabaseUrl
+from lifecycle.urls import BaseUrl, BrokerUrls, DatabaseUrl, Origins
 from lifecycle.waiting import wait_for_any
 from lifecycle.worker import Loop, run, run_worker
 
@@ -17,8 +18,10 @@ __all__ = [
     "DatabaseUrl",
     "Loop",
     "NotReadyError",
+    "Origins",
     "ProcessSettings",
     "Readiness",
+    "SharedSecret",
     "configure_logging",
     "health_routes",
     "load_settings",

@@ -1,11 +1,11 @@
 """The URLs that settings hold, checked before anything is started: a typing error must not become a retry for ever."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 MAX_PORT: Final = 65535
 
@@ -41,9 +41,21 @@ def _base_url(url: str) -> str:
     return _checked(url, "http", "https").rstrip("/")
 
 
+def _origins(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    origins = tuple(filter(None, (part.strip() for part in value.split(","))))
+    for origin in origins:
+        if origin != "*" and urlsplit(_checked(origin, "http", "https"))[2:] != ("", "", ""):
+            raise ValueError("must be origins such as https://shop.example, without a path, or *")
+    return origins
+
+
 DatabaseUrl = Annotated[str, AfterValidator(_libpq_url)]
 """A libpq URL, `postgresql://…` or `postgres://…`, with whatever parameters libpq takes."""
 BrokerUrls = Annotated[str, AfterValidator(_amqp_urls)]
 """One node's AMQP URL, or several separated by commas."""
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 """An HTTP URL to which paths are added."""
+Origins = Annotated[tuple[str, ...], BeforeValidator(_origins)]
+"""Origins of web pages, separated by commas; `*` is any."""

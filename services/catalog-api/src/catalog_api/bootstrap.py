@@ -18,8 +18,10 @@ from catalog_api.use_cases.apply_offers import ApplyOffers
 from catalog_api.use_cases.apply_registration import ApplyRegistration
 from catalog_api.use_cases.catalog import Catalog
 from catalog_api.use_cases.change_product import ChangeProduct, DeleteProduct
+from catalog_api.use_cases.check_tokens import CheckTokens
 from catalog_api.use_cases.create_products import CreateProducts
 from catalog_api.use_cases.import_products import ImportProducts
+from catalog_api.use_cases.manage_tokens import ManageTokens
 from event_bus import EventConsumer, EventPublisher
 from lifecycle import Readiness
 from outbox import OutboxRelay
@@ -38,6 +40,7 @@ def http_application(settings: ServeSettings) -> FastAPI:
         settings.price_history_url,
         timeout=settings.price_history_timeout_seconds,
         csv_timeout=settings.price_history_csv_timeout_seconds,
+        token=settings.price_history_token,
     )
     catalog = Catalog(
         read=ProductReads(database),
@@ -46,16 +49,17 @@ def http_application(settings: ServeSettings) -> FastAPI:
         change=ChangeProduct(database),
         delete=DeleteProduct(database),
         price_history=price_history,
+        tokens=ManageTokens(database),
     )
+    credentials = CheckTokens(database, fresh_seconds=settings.access_cache_seconds)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        async with database, price_history:
+        async with database, price_history, credentials.noting_use():
             yield
 
-    return create_application(
-        catalog, Readiness({"database": database.check, "database_disk": database.disk.check}), lifespan, settings
-    )
+    readiness = Readiness({"database": database.check, "database_disk": database.disk.check})
+    return create_application(catalog, credentials, readiness, lifespan, settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +109,15 @@ def importer(settings: DatabaseSettings) -> tuple[ImportProducts, Database]:
         statement_timeout=60,
     )
     return ImportProducts(CreateProducts(database)), database
+
+
+def token_management(settings: DatabaseSettings) -> tuple[ManageTokens, Database]:
+    """For `tokens` and `migrate`; the database is to be opened around it."""
+    database = Database(
+        settings.database_url,
+        application_name="catalog-api-tokens",
+        pool_size=1,
+        pool_timeout=30,
+        statement_timeout=60,
+    )
+    return ManageTokens(database), database

@@ -3,20 +3,33 @@
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
+from pydantic_settings import NoDecode
 
-from lifecycle import BaseUrl, BrokerUrls, DatabaseUrl, ProcessSettings
+from lifecycle import BaseUrl, BrokerUrls, DatabaseUrl, Origins, ProcessSettings, SharedSecret
 
 MAX_PORT: Final = 65535
 
 Port = Annotated[int, Field(ge=0, le=MAX_PORT)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 PoolSize = Annotated[int, Field(ge=1, le=200)]
+ApiAuth = Literal["required", "off"]
+PerMinute = Annotated[int, Field(ge=0, le=10_000_000)]
+"""Requests in a minute; 0 is no limit."""
+
+TOKEN_REQUESTS_PER_MINUTE: Final = 6000
 
 
 class DatabaseSettings(ProcessSettings):
-    """For `migrate` and `import`."""
+    """For `import` and `tokens`."""
 
     database_url: DatabaseUrl
+
+
+class MigrateSettings(DatabaseSettings):
+    """For `migrate`."""
+
+    api_auth: ApiAuth = "required"
+    """Whether a first admin token is needed."""
 
 
 class ServiceSettings(DatabaseSettings):
@@ -32,7 +45,17 @@ class ServeSettings(ServiceSettings):
 
     host: str = "127.0.0.1"
     port: Port = 8000
-    api_auth: Literal["required", "off"] = "required"
+    api_auth: ApiAuth = "required"
+    access_cache_seconds: Annotated[float, Field(ge=0, le=30)] = 10.0
+    """How long a token that was looked up is good without another look: the time until a revocation is effective."""
+    rate_limit_per_minute: PerMinute | None = None
+    """For each token; with access off, for each address. None is 6000 for tokens and no limit for addresses."""
+    unauthenticated_rate_limit_per_minute: PerMinute = 60
+    """Failed authentications of each address."""
+    cors_allowed_origins: Annotated[Origins, NoDecode] = ()
+    """Whose pages may use the API from a browser."""
+    price_history_token: SharedSecret | None = None
+    """What price-history wants to see."""
     http_max_requests_in_flight: Annotated[int, Field(ge=1)] = 256
     """Requests to the API that are answered at once; what comes beyond is answered 503."""
     http_body_seconds: Seconds = 30.0

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from lifecycle import BrokerUrls, DatabaseUrl, ProcessSettings
+from lifecycle import BrokerUrls, DatabaseUrl, ProcessSettings, SharedSecret
 
 
 class MigrateSettings(ProcessSettings):
@@ -25,6 +25,10 @@ class ServeSettings(ServiceSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8001
     api_auth: Literal["required", "off"] = "required"
+    price_history_token: SharedSecret | None = None
+    """What the catalog must show when access is required; without it nobody is let in."""
+    unauthenticated_rate_limit_per_minute: Annotated[int, Field(ge=0, le=10_000_000)] = 60
+    """Failed authentications of each address; 0 is no limit."""
     http_max_requests_in_flight: Annotated[int, Field(ge=1)] = 256
     """Requests to the API that are answered at once; what comes beyond is answered 503."""
     database_pool_size: Annotated[int, Field(ge=1)] = 10

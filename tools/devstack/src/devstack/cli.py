@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from devstack import demo
+from devstack import api_access, demo
 from devstack.child import ProcessDied
 from devstack.console import Console, Interrupted, Interruption
 from devstack.folder import FolderUnusable
@@ -62,12 +62,12 @@ def run(
 
 def fill_catalog(stack: Stack, console: Console) -> str | None:
     """Create the sample catalog where the demo is wanted; returns a product to show, if there is one."""
-    url = stack.description()["catalog_url"]
-    if stack.settings.demo and (created := demo.fill_empty_catalog(url)):
+    url, headers = stack.description()["catalog_url"], api_access.bearer(stack.api_token)
+    if stack.settings.demo and (created := demo.fill_empty_catalog(url, headers)):
         console.say(f"a sample catalog of {created} products is in place (DEMO=0 leaves it empty)")
     if stack.settings.hastened:
         console.say(
             f"offers are polled, and the simulator's prices change, every {DEMO_POLL_SECONDS} s, so that something "
             "moves; OFFERS_POLL_INTERVAL_SECONDS=60 gives the usual minute"
         )
-    return demo.first_product(url)
+    return demo.first_product(url, headers)

@@ -48,16 +48,21 @@ class Console:
         told = stack.description()
         url = told["catalog_url"]
         product = sample_product or "PRODUCT_ID"
+        access = ""
+        curl = "curl -s"
+        if stack.api_token is not None:
+            access = f"Access:            TOKEN=$(jq -r .api_token {stack.folder.description})  # an admin's\n"
+            curl = 'curl -s -H "Authorization: Bearer $TOKEN"'
         print(f"READY {url}", flush=True)  # noqa: T201
         print(  # noqa: T201
             f"""
 API documentation: {url}/docs
 RabbitMQ's pages:  {told["rabbitmq_management_url"]} (account in {stack.folder.description})
 Logs:              {stack.folder.path / "logs"}
-Try:
-  curl -s '{url}/api/v1/products?sort=best_price&limit=3'
-  curl -s {url}/api/v1/products -H 'Content-Type: application/json' -d '{{"name": "Teapot", "description": "Blue"}}'
-  curl -s '{url}/api/v1/products/{product}/trend?period=10m&resolution=raw'
+{access}Try:
+  {curl} '{url}/api/v1/products?sort=best_price&limit=3'
+  {curl} {url}/api/v1/products -H 'Content-Type: application/json' -d '{{"name": "Teapot", "description": "Blue"}}'
+  {curl} '{url}/api/v1/products/{product}/trend?period=10m&resolution=raw'
 Ctrl-C stops everything.
 """,
             flush=True,

@@ -1,5 +1,6 @@
 """A small sample catalog, so that a newcomer sees offers and trends at once."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from devstack import loopback_http
@@ -20,16 +21,16 @@ SAMPLE: Final = (
 )
 
 
-def fill_empty_catalog(catalog_url: str) -> int:
+def fill_empty_catalog(catalog_url: str, headers: Mapping[str, str]) -> int:
     """Create the sample products where there is no product at all; returns how many. Raises OSError."""
-    if first_product(catalog_url) is not None:
+    if first_product(catalog_url, headers) is not None:
         return 0
     items = [{"name": name, "description": description} for name, description in SAMPLE]
-    answer = loopback_http.call("POST", f"{catalog_url}/api/v1/products/batch", {"items": items})
+    answer = loopback_http.call("POST", f"{catalog_url}/api/v1/products/batch", {"items": items}, headers=headers)
     return sum(result["status"] == 201 for result in answer["results"])  # noqa: PLR2004 - HTTP's "created"
 
 
-def first_product(catalog_url: str) -> str | None:
+def first_product(catalog_url: str, headers: Mapping[str, str]) -> str | None:
     """The id of the oldest product; None for an empty catalog. Raises OSError."""
-    items = loopback_http.call("GET", f"{catalog_url}/api/v1/products?limit=1")["items"]
+    items = loopback_http.call("GET", f"{catalog_url}/api/v1/products?limit=1", headers=headers)["items"]
     return items[0]["id"] if items else None

@@ -14,7 +14,16 @@ from devstack.child import Child
 from devstack.identity import ProcessIdentity
 
 LEAST_FREE_BYTES: Final = 500 * 2**20
-PASSWORDS: Final = ("postgres", "administrator", "catalog", "offers_sync", "price_history", "rabbitmq", "aggregator")
+PASSWORDS: Final = (
+    "postgres",
+    "administrator",
+    "catalog",
+    "offers_sync",
+    "price_history",
+    "price_history_api",
+    "rabbitmq",
+    "aggregator",
+)
 
 
 class FolderUnusable(Exception):  # noqa: N818 - says what happened
@@ -28,6 +37,7 @@ class StackFolder:
         self.path = path.resolve()
         self.description = self.path / "stack.json"
         self._processes = self.path / "processes.json"
+        self._api_token = self.path / "api-token.json"
         self._lock: TextIO | None = None
 
     def acquire(self) -> None:
@@ -84,6 +94,15 @@ class StackFolder:
         if passwords != kept:
             write_json(file, passwords)
         return passwords
+
+    def api_token(self) -> str | None:
+        """The token that was kept."""
+        token: str | None = json.loads(self._api_token.read_text()) if self._api_token.exists() else None
+        return token
+
+    def keep_api_token(self, token: str) -> None:
+        """Keep a token for as long as the data."""
+        write_json(self._api_token, token)
 
     def record(self, children: Iterable[Child]) -> None:
         """Write down which processes run, for the next run to end should this one be killed."""

@@ -33,10 +33,10 @@ def call(
     return json.loads(answer) if answer else None
 
 
-def failure(url: str, *, seconds: float = 5.0) -> str | None:
+def failure(url: str, *, headers: Mapping[str, str] | None = None, seconds: float = 5.0) -> str | None:
     """Why a GET of `url` does not succeed; None when it does."""
     try:
-        call("GET", url, seconds=seconds)
+        call("GET", url, headers=headers, seconds=seconds)
     except (OSError, ValueError) as error:
         return str(error)
     return None

@@ -47,7 +47,8 @@ class Ports:
 class Plan:
     """Our processes, made from what they depend on: their databases' DSNs by name, and the broker's URL.
 
-    `reach` makes of the URL of the Offers MS the one that they are told.
+    `price_history_token` is what the catalog shows to price-history. `reach` makes of the URL of the Offers MS the one
+    that they are told.
     """
 
     settings: StackSettings
@@ -55,6 +56,7 @@ class Plan:
     dsns: Mapping[str, str]
     rabbitmq_url: str
     log: Callable[[str], Path]
+    price_history_token: str
     reach: Reach = directly
 
     @property
@@ -73,6 +75,11 @@ class Plan:
         prefix = self.settings.environment.get("SIMULATOR_PATH_PREFIX", "/api/v1")
         return self.settings.offers_base_url or f"http://{LOOPBACK}:{self.ports.simulator}{prefix}"
 
+    @property
+    def access_required(self) -> bool:
+        """Whether the APIs want to see tokens."""
+        return self.settings.environment.get("API_AUTH") == "required"
+
     def migrations(self) -> dict[str, list[str]]:
         """The command that brings each service's database up to date."""
         return {script: [console_script(script), "migrate"] for script in SERVICES}
@@ -80,6 +87,8 @@ class Plan:
     def environment(self, script: str) -> dict[str, str]:
         """What every process of this service is told."""
         defaults = {"API_AUTH": "off"}
+        if script in ("catalog-api", "price-history"):
+            defaults["PRICE_HISTORY_TOKEN"] = self.price_history_token
         if self.settings.hastened:
             defaults["OFFERS_POLL_INTERVAL_SECONDS"] = str(DEMO_POLL_SECONDS)
         decided = {

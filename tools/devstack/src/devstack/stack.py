@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from devstack import api_access
 from devstack.child import Child, Command
 from devstack.conditions import wait_until
 from devstack.databases import ADMINISTRATOR, DATABASES, prepare_databases
@@ -48,6 +49,8 @@ class Stack:
         self.folder = StackFolder(settings.folder)
         self.parts: dict[str, Part] = {}
         self.plan: Plan | None = None
+        #: An admin token of the API; None while access is off.
+        self.api_token: str | None = None
         self._say = say
         self._interrupted = interrupted
         self._reach = reach
@@ -125,6 +128,7 @@ class Stack:
         return {
             "catalog_url": self.plan.catalog_url,
             "price_history_url": self.plan.price_history_url,
+            **({} if self.api_token is None else {"api_token": self.api_token}),
             "offers_base_url": self.plan.offers_base_url,
             "rabbitmq_url": self.broker.url(),
             "rabbitmq_management_url": self.broker.management.url,
@@ -145,6 +149,7 @@ class Stack:
             dsns={name: self._reach(postgres.dsn(name, name, self._passwords[name])) for name in DATABASES},
             rabbitmq_url=self._reach(broker.url(user=SERVICE_ACCOUNT, password=self._passwords[SERVICE_ACCOUNT])),
             log=self.folder.log,
+            price_history_token=self._passwords["price_history_api"],
             reach=self._reach,
         )
         self._wait_for(postgres, f"PostgreSQL is ready on port {postgres.port}")
@@ -164,7 +169,14 @@ class Stack:
             self._launch(service)
         for service in services:
             self._wait_for(service, f"{service.name} is ready")
+        if plan.access_required:
+            self.api_token = api_access.kept_token(plan, self.folder) or self._first_api_token(plan)
         self.folder.describe(self.description())
+
+    def _first_api_token(self, plan: Plan) -> str:
+        token = api_access.new_token(plan, self.folder)
+        self._say(f"the first admin token of this stack, shown this once: {token}")
+        return token
 
     def _launch_servers(self, ports: Ports) -> tuple[PostgresServer, Broker]:
         """Both at once: the broker takes its time."""
@@ -214,7 +226,8 @@ class Stack:
                 Command(
                     name=f"{script} migrate",
                     argv=argv,
-                    env=plan.environment(script),
+                    # The first admin token is for the person who runs the stack, not for the log of a migration.
+                    env={**plan.environment(script), "API_AUTH": "off"},
                     log=self.folder.log(f"{script}-migrate"),
                 )
             )

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import aiohttp
 import msgspec
+from pydantic import SecretStr
 from yarl import URL
 
 from catalog_api.domain.errors import PriceHistoryUnavailableError
@@ -36,21 +37,23 @@ class PriceHistory:
         base_url: of price-history, without `/api/v1`.
         timeout: seconds from asking to the last byte, waiting for a connection included.
         csv_timeout: the same when CSV is asked for.
+        token: what it knows us by, where it requires access.
     """
 
-    def __init__(self, base_url: str, *, timeout: float, csv_timeout: float) -> None:
+    def __init__(self, base_url: str, *, timeout: float, csv_timeout: float, token: SecretStr | None) -> None:
         self._api = f"{base_url}/api/v1"
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_SECONDS)
         self._csv_timeout = aiohttp.ClientTimeout(
             total=csv_timeout, sock_connect=CONNECT_SECONDS, sock_read=CSV_STALL_SECONDS
         )
+        self._token = token
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=CONNECTIONS),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Accept-Encoding": "identity", "Product-Known": "true"},
+            headers={"Accept-Encoding": "identity", "Product-Known": "true", **self._authorization()},
         )
         return self
 
@@ -79,6 +82,9 @@ class PriceHistory:
             return await _answer_of(response)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise PriceHistoryUnavailableError(type(error).__name__) from error
+
+    def _authorization(self) -> dict[str, str]:
+        return {} if self._token is None else {"Authorization": f"Bearer {self._token.get_secret_value()}"}
 
 
 async def _answer_of(response: aiohttp.ClientResponse) -> HistoryAnswer:

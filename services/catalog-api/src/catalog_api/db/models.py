@@ -57,4 +57,23 @@ idempotency_keys = sa.Table(
     sa.Index("idempotency_keys_by_age", "created_at"),
 )
 
+access_tokens = sa.Table(
+    "access_tokens",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    # SHA-256 of the secret part; the token itself is nowhere.
+    sa.Column("secret_hash", sa.LargeBinary, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("scopes", pg.ARRAY(sa.Text), nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("expires_at", sa.DateTime(timezone=True)),
+    sa.Column("revoked_at", sa.DateTime(timezone=True)),
+    # To the minute.
+    sa.Column("last_used_at", sa.DateTime(timezone=True)),
+    sa.CheckConstraint("octet_length(secret_hash) = 32", name="access_tokens_secret_hash"),
+    sa.CheckConstraint(
+        "cardinality(scopes) > 0 AND scopes <@ ARRAY['read', 'write', 'admin']", name="access_tokens_scopes"
+    ),
+)
+
 outbox = outbox_table(metadata)

@@ -22,6 +22,13 @@ class VersionMismatchError(CatalogError):
     version: int
 
 
+@dataclass
+class TokenNotFoundError(CatalogError):
+    """No access token has this id, or it was revoked before."""
+
+    token_id: str
+
+
 class InvalidCursorError(CatalogError):
     """A cursor that this service did not make, or made for another sort or search."""
 

@@ -9,9 +9,10 @@ import typer
 
 from catalog_api import bootstrap
 from catalog_api.db.migrate import migrate as migrate_database
-from catalog_api.entrypoints import worker
+from catalog_api.domain.errors import DatabaseUnavailableError
+from catalog_api.entrypoints import tokens, worker
 from catalog_api.entrypoints.importing import import_file
-from catalog_api.settings import DatabaseSettings, ServeSettings, WorkSettings
+from catalog_api.settings import DatabaseSettings, MigrateSettings, ServeSettings, WorkSettings
 from event_bus import parked_commands
 from lifecycle import configure_logging, load_settings, run, serve_http
 
@@ -26,6 +27,7 @@ def main() -> None:
 
 
 app.add_typer(parked_commands("catalog-api"), name="parked")
+app.add_typer(tokens.app, name="tokens")
 
 
 @app.command()
@@ -46,12 +48,17 @@ def work() -> None:
 
 @app.command()
 def migrate() -> None:
-    """Bring the database to the newest schema, waiting up to a minute for it."""
-    settings = load_settings(DatabaseSettings)
+    """Bring the database to the newest schema, waiting up to a minute for it.
+
+    Where access is required and there never was an admin token, one is made and printed.
+    """
+    settings = load_settings(MigrateSettings)
     configure_logging(settings)
     try:
         migrate_database(settings.database_url)
-    except psycopg2.OperationalError as error:
+        if settings.api_auth == "required":
+            tokens.print_first_admin_token(settings)
+    except (psycopg2.OperationalError, DatabaseUnavailableError) as error:
         _log.error("database_unavailable", error=type(error).__name__)
         raise typer.Exit(1) from None
     _log.info("database_migrated")

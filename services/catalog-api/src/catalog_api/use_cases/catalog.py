@@ -7,6 +7,7 @@ from catalog_api.db.product_reads import ProductReads
 from catalog_api.use_cases.answer_once import AnswerOnce
 from catalog_api.use_cases.change_product import ChangeProduct, DeleteProduct
 from catalog_api.use_cases.create_products import CreateProducts
+from catalog_api.use_cases.manage_tokens import ManageTokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +20,4 @@ class Catalog:
     change: ChangeProduct
     delete: DeleteProduct
     price_history: PriceHistory
+    tokens: ManageTokens

@@ -17,6 +17,7 @@ from catalog_api.entrypoints.http.conditions import etag
 from catalog_api.entrypoints.http.cursors import encode as encode_cursor
 from catalog_api.entrypoints.http.routing import PRODUCTS
 from catalog_api.use_cases.answer_once import Answer
+from catalog_api.use_cases.manage_tokens import CreatedToken
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -52,6 +53,11 @@ def offers_response(offers: OfferList) -> Response:
             "items": msgspec.Raw(offers.items.encode()),
         }
     )
+
+
+def created_token_response(created: CreatedToken) -> Response:
+    """201 for a new access token, with its text."""
+    return Response(_encode(msgspec.structs.asdict(created.token) | {"token": created.text}), 201, media_type=JSON)
 
 
 def answer_response(answer: Answer) -> Response:

@@ -1,11 +1,13 @@
 """Puts the HTTP application together."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
+from catalog_api.entrypoints.http.access import needed_scope
 from catalog_api.entrypoints.http.body_limit import BodyLimit
 from catalog_api.entrypoints.http.changing import add_changing_routes
 from catalog_api.entrypoints.http.creation import add_creation_routes
@@ -14,9 +16,21 @@ from catalog_api.entrypoints.http.openapi import document
 from catalog_api.entrypoints.http.problems import ANSWERS
 from catalog_api.entrypoints.http.reading import add_reading_routes
 from catalog_api.entrypoints.http.routing import StrictRoute
-from catalog_api.settings import ServeSettings
+from catalog_api.entrypoints.http.tokens import add_token_routes
+from catalog_api.settings import TOKEN_REQUESTS_PER_MINUTE, ServeSettings
 from catalog_api.use_cases.catalog import Catalog
-from http_api import Closed, InFlightLimit, Measured, add_problem_handlers, request_histogram
+from http_api import (
+    AccessGate,
+    AddressLimit,
+    Credentials,
+    InFlightLimit,
+    Limits,
+    Measured,
+    RateLimit,
+    SecurityHeaders,
+    add_problem_handlers,
+    request_histogram,
+)
 from lifecycle import Readiness, health_routes
 
 REQUEST_SECONDS: Final = request_histogram("aggregator_catalog_http_request_seconds")
@@ -25,6 +39,7 @@ DESCRIPTION: Final = "Products, the offers for them, and how their prices move. 
 
 def create_application(
     catalog: Catalog,
+    credentials: Credentials,
     readiness: Readiness,
     lifespan: Callable[[], AbstractAsyncContextManager[None]],
     settings: ServeSettings,
@@ -50,12 +65,46 @@ def create_application(
     add_reading_routes(app.router, catalog)
     add_changing_routes(app.router, catalog)
     add_forwarding_routes(app.router, catalog)
-    add_problem_handlers(app, ANSWERS)
-    app.add_middleware(BodyLimit, seconds=settings.http_body_seconds)
-    app.add_middleware(InFlightLimit, limit=settings.http_max_requests_in_flight)
     access_required = settings.api_auth == "required"
-    if access_required:
-        app.add_middleware(Closed)
+    add_token_routes(app.router, catalog.tokens, access_required=access_required)
+    add_problem_handlers(app, ANSWERS)
+    # The last one that is added is the first to see a request.
+    app.add_middleware(BodyLimit, seconds=settings.http_body_seconds)
+    _add_access(app, credentials, settings)
+    app.add_middleware(InFlightLimit, limit=settings.http_max_requests_in_flight)
+    if settings.cors_allowed_origins:
+        _add_cors(app, settings.cors_allowed_origins)
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(Measured, seconds=REQUEST_SECONDS)
     app.openapi = document(app, access_required=access_required)  # type: ignore[method-assign]
     return app
+
+
+def _add_access(app: FastAPI, credentials: Credentials, settings: ServeSettings) -> None:
+    per_minute = settings.rate_limit_per_minute
+    if settings.api_auth == "required":
+        app.add_middleware(
+            AccessGate,
+            credentials=credentials,
+            needed_scope=needed_scope,
+            limits=Limits(
+                holders=_limit("token", TOKEN_REQUESTS_PER_MINUTE if per_minute is None else per_minute),
+                strangers=_limit("address", settings.unauthenticated_rate_limit_per_minute),
+            ),
+        )
+    elif (limit := _limit("address", per_minute or 0)) is not None:
+        app.add_middleware(AddressLimit, limit=limit)
+
+
+def _limit(name: str, per_minute: int) -> RateLimit | None:
+    return RateLimit(name, per_minute) if per_minute else None
+
+
+def _add_cors(app: FastAPI, origins: Sequence[str]) -> None:
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=origins,
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match"],
+        expose_headers=["ETag", "Idempotency-Replayed", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"],
+    )

@@ -80,6 +80,15 @@ HISTORY: Final[dict[str, Any]] = {
     ],
     "next_cursor": None,
 }
+TOKEN_INPUT: Final = {"name": "reporting", "scopes": ["read"], "expires_at": "2099-01-01T00:00:00Z"}
+TOKEN: Final[dict[str, Any]] = {
+    "id": "5f0c3d2e1b4a6978",
+    **TOKEN_INPUT,
+    "created_at": "2026-11-22T21:00:00.123456Z",
+    "last_used_at": None,
+    "revoked_at": None,
+    "state": "live",
+}
 ANSWERS: Final = {
     "create_product": PRODUCT
     | {"registration": "pending", "best_price": None, "offers_count": 0, "offers_observed_at": None},
@@ -92,5 +101,7 @@ ANSWERS: Final = {
     "product_trend": TREND,
     "offer_trend": TREND | {"offer_id": "42", "basis": None},
     "product_history": HISTORY,
+    "create_token": TOKEN | {"token": f"agg_{TOKEN['id']}_00112233445566778899aabbccddeeff00112233"},
+    "list_tokens": {"items": [TOKEN]},
 }
 """What each operation answers when all is well, by its id."""

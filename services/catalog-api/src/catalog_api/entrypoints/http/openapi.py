@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 from catalog_api.entrypoints.http import examples
 from catalog_api.entrypoints.http.bodies import JSON
 from catalog_api.entrypoints.http.schemas import BatchInput, Problem, ProductInput, ProductPatch
+from catalog_api.entrypoints.http.token_schemas import TokenInput
 from http_api import MEDIA_TYPE, problem
 
 _REFERENCE: Final = "#/components/schemas/{model}"
@@ -21,6 +22,7 @@ _RETRY_AFTER: Final = {
 _DETAILS: Final = {
     400: "The body is not JSON.",
     401: "A bearer token is required.",
+    403: "The token lacks a scope.",
     404: "There is no such product.",
     408: "The body did not arrive in time.",
     409: "The first request with this Idempotency-Key is still being handled.",
@@ -28,6 +30,7 @@ _DETAILS: Final = {
     413: "The body is too large.",
     415: "The body's content type is not taken.",
     422: "The request is not valid.",
+    429: "Too many requests.",
     503: "A dependency does not answer.",
 }
 
@@ -52,7 +55,7 @@ def _problem_response(status: int) -> dict[str, Any]:
                 "example": problem(status, detail, errors),
             }
         },
-        **({"headers": _RETRY_AFTER} if status in {409, 503} else {}),
+        **({"headers": _RETRY_AFTER} if status in {409, 429, 503} else {}),
     }
 
 
@@ -80,7 +83,7 @@ def document(app: FastAPI, *, access_required: bool) -> Callable[[], dict[str, A
 
 def _made(app: FastAPI, *, access_required: bool) -> dict[str, Any]:
     schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-    models: list[type[BaseModel]] = [Problem, ProductInput, ProductPatch, BatchInput]
+    models: list[type[BaseModel]] = [Problem, ProductInput, ProductPatch, BatchInput, TokenInput]
     _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCE)
     schema["components"]["schemas"] = dict(sorted((definitions["$defs"] | schema["components"]["schemas"]).items()))
     for operations in schema["paths"].values():
@@ -99,10 +102,18 @@ def _show_example(operation: dict[str, Any]) -> None:
 
 
 def _require_access(schema: dict[str, Any]) -> None:
-    schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    schema["components"]["securitySchemes"] = {
+        "token": {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "`agg_<id>_<secret>`. Reading needs the scope `read`, changing `write`, and tokens `admin`; "
+            "each contains the ones before.",
+        }
+    }
     schema["security"] = [{"token": []}]
-    unauthorized = _problem_response(401)
-    unauthorized["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}, "required": True}}
+    refusals = {str(status): _problem_response(status) for status in (401, 403, 429)}
+    for status in ("401", "403"):
+        refusals[status]["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}, "required": True}}
     for operations in schema["paths"].values():
         for operation in operations.values():
-            operation["responses"]["401"] = unauthorized
+            operation["responses"] = dict(sorted((operation["responses"] | refusals).items()))

@@ -10,12 +10,14 @@ from catalog_api.domain.errors import (
     InvalidCursorError,
     PriceHistoryUnavailableError,
     ProductNotFoundError,
+    TokenNotFoundError,
     VersionMismatchError,
 )
 from http_api import Answer, fixed, problem_response, unavailable
 
 ANSWERS: Final[Mapping[type[Exception], Answer]] = {
     ProductNotFoundError: lambda _, error: problem_response(404, f"There is no product {error.product_id}."),
+    TokenNotFoundError: lambda _, error: problem_response(404, f"There is no token {error.token_id} to revoke."),
     VersionMismatchError: lambda _, error: problem_response(
         412, f"The product is at version {error.version}, which If-Match does not name."
     ),

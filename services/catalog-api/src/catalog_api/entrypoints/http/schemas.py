@@ -49,11 +49,13 @@ Description = Annotated[
 ]
 
 
-class _Input(BaseModel):
+class Input(BaseModel):
+    """A body: exactly what it says, and nothing beside."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class ProductInput(_Input):
+class ProductInput(Input):
     """A product as its user describes it."""
 
     name: Name
@@ -64,15 +66,16 @@ class ProductInput(_Input):
         return ProductText(self.name, self.description)
 
 
-def _without_default(schema: dict[str, Any]) -> None:
+def without_default(schema: dict[str, Any]) -> None:
+    """For the schema of a field that may be left out, but whose default is not a value to send."""
     schema.pop("default", None)
 
 
-class ProductPatch(_Input):
+class ProductPatch(Input):
     """A JSON merge patch (RFC 7396): what is left out stays. Neither part can be removed, so null is refused."""
 
-    name: Name = Field(default="", json_schema_extra=_without_default)
-    description: Description = Field(default="", json_schema_extra=_without_default)
+    name: Name = Field(default="", json_schema_extra=without_default)
+    description: Description = Field(default="", json_schema_extra=without_default)
 
     def apply(self, text: ProductText) -> ProductText:
         """The text with the parts replaced that the patch has."""
@@ -96,7 +99,7 @@ _Item = Annotated[
 ]
 
 
-class BatchInput(_Input):
+class BatchInput(Input):
     """Products to create. Each item is judged by itself: the good ones are created together, the bad ones reported."""
 
     items: Annotated[list[_Item], Field(min_length=1, max_length=BATCH_MAX)]
@@ -168,7 +171,7 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    errors: list[ProblemError] | None = Field(default=None, json_schema_extra=_without_default)
+    errors: list[ProblemError] | None = Field(default=None, json_schema_extra=without_default)
 
 
 class BatchCreated(BaseModel):

@@ -5,16 +5,29 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Final
 
+import structlog
 from fastapi import FastAPI
 
-from http_api import Closed, InFlightLimit, Measured, add_problem_handlers, request_histogram
+from http_api import (
+    AccessGate,
+    InFlightLimit,
+    Limits,
+    Measured,
+    RateLimit,
+    SecurityHeaders,
+    add_problem_handlers,
+    request_histogram,
+)
 from lifecycle import Readiness, health_routes
+from price_history.entrypoints.http.access import SharedSecretCheck, needed_scope
 from price_history.entrypoints.http.history import history_router
 from price_history.entrypoints.http.openapi import document
 from price_history.entrypoints.http.problems import ANSWERS
 from price_history.settings import ServeSettings
 from price_history.use_cases.read_history import ReadHistory
 from price_history.use_cases.read_trend import ReadTrend
+
+_log = structlog.get_logger()
 
 REQUEST_SECONDS: Final = request_histogram("aggregator_price_history_http_request_seconds")
 
@@ -43,11 +56,24 @@ def create_app(
         redoc_url=None,
     )
     if settings.api_auth == "required":
-        app.add_middleware(Closed)
+        _add_access(app, settings)
     app.add_middleware(InFlightLimit, limit=settings.http_max_requests_in_flight)
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(Measured, seconds=REQUEST_SECONDS)
     add_problem_handlers(app, ANSWERS)
     app.router.routes.extend(health_routes(readiness))
     app.include_router(history_router(read_trend, read_history))
     app.openapi = document(app)  # type: ignore[method-assign]
     return app
+
+
+def _add_access(app: FastAPI, settings: ServeSettings) -> None:
+    if settings.price_history_token is None:
+        _log.warning("nobody_is_let_in", reason="API_AUTH=required, and no PRICE_HISTORY_TOKEN")
+    failures = settings.unauthenticated_rate_limit_per_minute
+    app.add_middleware(
+        AccessGate,
+        credentials=SharedSecretCheck(settings.price_history_token),
+        needed_scope=needed_scope,
+        limits=Limits(strangers=RateLimit("address", failures) if failures else None),
+    )
