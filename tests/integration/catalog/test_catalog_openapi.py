@@ -10,6 +10,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import price_history.bootstrap
+from catalog_api.db.database import Database
+from catalog_api.domain.access import TokenScope
+from catalog_api.use_cases.manage_tokens import ManageTokens
 from price_history.db.migrate import migrate as migrate_history
 from price_history.settings import ServeSettings as HistorySettings
 
@@ -92,20 +95,29 @@ async def history_url(make_database: Callable[[], str]) -> AsyncIterator[str]:
 
 
 @pytest.mark.timeout(300)
-async def test_schemathesis_finds_nothing(catalog_dsn: str, history_url: str, tmp_path: Path) -> None:
+async def test_schemathesis_finds_nothing(
+    catalog_dsn: str, database: Database, history_url: str, tmp_path: Path
+) -> None:
+    admin = await ManageTokens(database).create("schemathesis", [TokenScope.ADMIN], None)
+    other = await ManageTokens(database).create("to be revoked", [TokenScope.READ], None)
     # What a schema can't say of a request that it allows: this cursor was never given, this key was used with another
-    # body, this is not the product's version, this period ends before it begins.
+    # body, this is not the product's version, this period ends before it begins. The token to revoke is given, as it
+    # would find the one that it uses.
     (tmp_path / "schemathesis.toml").write_text(
-        """
+        f"""
         [checks.positive_data_acceptance]
         expected-statuses = ["2xx", "404", "409", "412", "422"]
+        [parameters]
+        "path.token_id" = "{other.token.id}"
         """
     )
-    async with serving(settings(catalog_dsn, price_history_url=history_url)) as api:
+    required = {"api_auth": "required", "unauthenticated_rate_limit_per_minute": 0}
+    async with serving(settings(catalog_dsn, price_history_url=history_url, **required)) as api:
         process = await asyncio.create_subprocess_exec(
             SCHEMATHESIS,
             "run",
             f"{api.url}/openapi.json",
+            *("--header", f"Authorization: Bearer {admin.text}"),
             *("--checks", "all", "--max-examples", "20", "--seed", "20261122", "--no-color"),
             cwd=tmp_path,
             stdout=asyncio.subprocess.PIPE,
