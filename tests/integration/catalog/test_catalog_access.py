@@ -206,7 +206,8 @@ async def test_a_good_token_is_looked_up_seldom_and_a_revoked_one_not_for_long(
     assert check.recall(token) is None
     found = await check.look_up(token)
     assert found is not None
-    assert (found.holder, found.scopes) == (id_of(token), {"read", "write"})
+    assert found.holder == id_of(token)
+    assert set(found.scopes) == {TokenScope.READ, TokenScope.WRITE}
     await tokens.manage.revoke(id_of(token))
     clock.now += 9.9
     assert check.recall(token) == found

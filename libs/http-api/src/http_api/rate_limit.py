@@ -8,9 +8,8 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -26,8 +25,7 @@ _ROUNDING_SECONDS: Final = 1e-6
 _IPV6_NETWORK_BITS: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(NamedTuple):
     """What is left to a key: `remaining` requests at once, all of the quota after `reset` seconds.
 
     `retry_after` is 0 for a request that was granted, else the seconds until one would be.
