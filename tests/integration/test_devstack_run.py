@@ -163,10 +163,27 @@ def test_a_process_that_was_killed_is_started_again(run: Run) -> None:
     assert "price-history-work died (signal 9)" in run.output
 
 
+def the_demo_works_behind_tokens(run: Run) -> None:
+    described = run.described()
+    token = described["api_token"]
+    shown = {"Authorization": f"Bearer {token}"}
+    products = f"{described['catalog_url']}/api/v1/products"
+
+    items = loopback_http.call("GET", products, headers=shown)["items"]
+    assert len(items) == 12
+    assert loopback_http.failure(f"{products}/{items[0]['id']}/trend", headers=shown) is None
+    assert "401" in (loopback_http.failure(products) or "")
+    assert "401" in (loopback_http.failure(f"{described['price_history_url']}/api/v1/products", headers=shown) or "")
+    assert run.output.count(token) == 1, "it is shown once"
+    secret = token.split("_")[2]
+    assert not [log for log in (run.folder / "logs").iterdir() if secret in log.read_text()]
+
+
 def test_a_stack_beside_another_stops_alone_and_leaves_nothing(run: Run, tmp_path: Path) -> None:
-    beside = Run(tmp_path / "beside", DEMO="0")
+    beside = Run(tmp_path / "beside", DEMO="1", API_AUTH="required")
     beside.wait_until_ready()
     assert beside.described()["catalog_url"] != run.described()["catalog_url"]
+    the_demo_works_behind_tokens(beside)
 
     assert beside.end(signal.SIGTERM) == 0
 

@@ -69,6 +69,17 @@ def test_settings_come_from_the_environment(environment: pytest.MonkeyPatch) -> 
     assert (settings.host, settings.port, settings.api_auth) == ("127.0.0.1", 8000, "off")
 
 
+def test_origins_and_a_secret_are_taken(environment: pytest.MonkeyPatch) -> None:
+    assert load_settings(ServeSettings).cors_allowed_origins == ()
+    environment.setenv("CORS_ALLOWED_ORIGINS", "https://shop.example, http://localhost:3000,*")
+    environment.setenv("PRICE_HISTORY_TOKEN", "sixteen-letters-")
+    settings = load_settings(ServeSettings)
+    assert settings.cors_allowed_origins == ("https://shop.example", "http://localhost:3000", "*")
+    assert settings.price_history_token is not None
+    assert settings.price_history_token.get_secret_value() == "sixteen-letters-"
+    assert "sixteen" not in repr(settings)
+
+
 def test_access_is_required_by_default(environment: pytest.MonkeyPatch) -> None:
     assert environment
     assert load_settings(ServeSettings).api_auth == "required"
@@ -89,6 +100,12 @@ def test_access_is_required_by_default(environment: pytest.MonkeyPatch) -> None:
         ("PORT", "http"),
         ("PORT", "65536"),
         ("DATABASE_POOL_SIZE", "0"),
+        ("ACCESS_CACHE_SECONDS", "31"),
+        ("RATE_LIMIT_PER_MINUTE", "-1"),
+        ("PRICE_HISTORY_TOKEN", "secret"),
+        ("PRICE_HISTORY_TOKEN", "a secret of many words"),
+        ("CORS_ALLOWED_ORIGINS", "https://shop.example/secret"),
+        ("CORS_ALLOWED_ORIGINS", "https://shop.example,secret"),
     ],
 )
 def test_a_bad_setting_is_named_in_one_line(

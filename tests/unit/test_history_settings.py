@@ -23,6 +23,7 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         (MigrateSettings, {"DATABASE_URL": "postgresql://u:secret@h/d?nope=1"}, "DATABASE_URL"),
         (ServeSettings, {}, "DATABASE_URL"),
         (ServeSettings, {**DATABASE, "API_AUTH": "maybe"}, "API_AUTH"),
+        (ServeSettings, {**DATABASE, "PRICE_HISTORY_TOKEN": "secret"}, "PRICE_HISTORY_TOKEN"),
         (ServeSettings, {**DATABASE, "PORT": "http"}, "PORT"),
         (ServeSettings, {**DATABASE, "PORT": "65536"}, "PORT"),
         (WorkSettings, DATABASE, "RABBITMQ_URL"),

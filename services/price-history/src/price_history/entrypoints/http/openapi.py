@@ -14,16 +14,19 @@ from price_history.entrypoints.http.schemas import Problem
 _REFERENCE: Final = "#/components/schemas/{model}"
 _RETRY_AFTER: Final = {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}, "required": True}
 
+_TO_BE_TRIED_AGAIN: Final = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     status: {
         "description": description,
         "content": {MEDIA_TYPE: {"schema": {"$ref": _REFERENCE.format(model=Problem.__name__)}}},
-        **({"headers": {"Retry-After": _RETRY_AFTER}} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}),
+        **({"headers": {"Retry-After": _RETRY_AFTER}} if status in _TO_BE_TRIED_AGAIN else {}),
     }
     for status, description in {
         401: "A bearer token is required.",
         404: "There is no such product or offer.",
         422: "The request is not valid.",
+        429: "Too many requests without the right token.",
         503: "The database does not answer; try again.",
     }.items()
 }
