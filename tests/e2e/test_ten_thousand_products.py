@@ -11,6 +11,7 @@ import psycopg2
 import pytest
 
 from devstack.conditions import wait_until
+from devstack.linux_processes import peak_megabytes
 from devstack.settings import StackSettings
 from devstack.stack import Stack
 
@@ -65,11 +66,6 @@ def polled_products(database: psycopg2.extensions.connection) -> int:
         )
         [(count,)] = cursor.fetchall()
         return int(count)
-
-
-def peak_megabytes(pid: int) -> float:
-    [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:")]
-    return int(line.split()[1]) / 1024
 
 
 @pytest.mark.timeout(240)

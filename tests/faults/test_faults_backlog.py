@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 
 import pytest
 from tests.faults.laboratory.laboratory import Laboratory
-from tests.faults.laboratory.processes import peak_megabytes
 from tests.faults.laboratory.report import Report
 
 from aggregator_contracts import Offer, OffersUpdate, OffersUpdated
 from aggregator_contracts.topology import HISTORY_OFFERS
+from devstack.linux_processes import peak_megabytes
 from event_bus import EventPublisher
 
 pytestmark = pytest.mark.thorough

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from tests.faults.laboratory.laboratory import Laboratory
 from tests.faults.laboratory.load import Load
-from tests.faults.laboratory.processes import family, frozen
 from tests.faults.laboratory.report import Report
+
+from devstack.linux_processes import family, frozen
 
 pytestmark = pytest.mark.thorough
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from tests.faults.laboratory.laboratory import LEASE_SECONDS, Laboratory
-from tests.faults.laboratory.processes import frozen
 from tests.faults.laboratory.report import Report
 
+from devstack.linux_processes import frozen
 from offers_sync.db.models import BUCKETS
 
 pytestmark = pytest.mark.thorough

@@ -8,8 +8,10 @@ from random import Random
 
 import pytest
 from tests.faults.laboratory.laboratory import Laboratory
-from tests.faults.laboratory.processes import family, frozen, megabytes, open_files
+from tests.faults.laboratory.processes import open_files
 from tests.faults.laboratory.report import Report
+
+from devstack.linux_processes import family, frozen, megabytes
 
 pytestmark = pytest.mark.thorough
 

@@ -10,12 +10,13 @@ from uuid import uuid4
 import psycopg2
 import pytest
 from tests.faults.laboratory.offers_ms import OffersMs
-from tests.faults.laboratory.processes import frozen, owner_of_port
+from tests.faults.laboratory.processes import owner_of_port
 from tests.faults.laboratory.report import Report
 
 from aggregator_contracts import ProductCreated, ProductState
 from devstack.child import Child, Command
 from devstack.conditions import wait_until
+from devstack.linux_processes import frozen
 from devstack.plan import console_script
 from event_bus import EventPublisher
 from offers_simulator.launch import launched

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from offers_simulator.market.steady import steady_offers_at
 from offers_simulator.market.walk import Offer, offers_at
 
 PRODUCT = "0190aaaa-0000-7000-8000-000000000001"
@@ -101,3 +102,12 @@ def test_ids_of_generation_2_look_like_uuids_but_are_not_version_4() -> None:
 def test_both_generations_have_the_same_market(value: Callable[[Offer], int]) -> None:
     numbers, strings = (offers_at(1, PRODUCT, TICK, uuid_like=uuid_like) for uuid_like in (False, True))
     assert [value(offer) for offer in numbers] == [value(offer) for offer in strings]
+
+
+@given(seed=seeds, product=product_ids, tick=ticks, count=st.integers(1, 16))
+def test_in_a_steady_market_every_price_moves_at_each_tick(seed: int, product: str, tick: int, count: int) -> None:
+    now, then = (steady_offers_at(seed, product, moment, count, uuid_like=False) for moment in (tick, tick + 1))
+    assert [offer.id for offer in now] == [offer.id for offer in then]
+    assert len({offer.id for offer in now}) == count
+    assert all(before.price != after.price for before, after in zip(now, then, strict=True))
+    assert all(offer.items_in_stock > 0 for offer in now)

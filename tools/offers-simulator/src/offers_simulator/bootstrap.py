@@ -25,7 +25,12 @@ def build(settings: Settings) -> Callable[[Request], Answer]:
     """
     accounts = Accounts(Journal(settings.simulator_state) if settings.simulator_state else None)
     clock = MarketClock(settings.simulator_tick_seconds)
-    listings = Listings(clock, settings.simulator_seed, uuid_like_ids=settings.generation == 2)  # noqa: PLR2004
+    listings = Listings(
+        clock,
+        settings.simulator_seed,
+        uuid_like_ids=settings.generation == 2,  # noqa: PLR2004
+        steady_offers=settings.simulator_steady_offers,
+    )
     generation: Generation = (
         Generation1(accounts, listings)
         if settings.offers_refresh_token is None

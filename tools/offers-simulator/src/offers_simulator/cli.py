@@ -25,9 +25,9 @@ def serve() -> None:
     """Serve until SIGTERM or Ctrl-C. Settings come from the environment, all optional.
 
     HOST (127.0.0.1), PORT (8010; 0: any free one), OFFERS_REFRESH_TOKEN (unset: generation 1; set: generation 2, with
-    this refresh token), SIMULATOR_SEED (1), SIMULATOR_TICK_SECONDS (60), SIMULATOR_TOKEN_SECONDS (300),
-    SIMULATOR_STATE (unset: in memory), SIMULATOR_LEDGER_CALLS (1000000), SIMULATOR_PATH_PREFIX (/api/v1),
-    LOG_LEVEL, LOG_FORMAT.
+    this refresh token), SIMULATOR_SEED (1), SIMULATOR_TICK_SECONDS (60), SIMULATOR_STEADY_OFFERS (unset: a walk),
+    SIMULATOR_TOKEN_SECONDS (300), SIMULATOR_STATE (unset: in memory), SIMULATOR_LEDGER_CALLS (1000000),
+    SIMULATOR_PATH_PREFIX (/api/v1), LOG_LEVEL, LOG_FORMAT.
     """
     settings = load_settings(Settings)
     configure_logging(settings)

@@ -20,6 +20,8 @@ class Settings(ProcessSettings):
     simulator_seed: int = 1
     simulator_tick_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     """How long every price holds."""
+    simulator_steady_offers: Annotated[int, Field(gt=0, le=16)] | None = None
+    """Set: every product always has so many offers, and every price moves at each tick, as benchmarks want it."""
     simulator_token_seconds: Annotated[int, Field(gt=0)] = 300
     """How long an access token of the second generation lives."""
     simulator_state: Path | None = None

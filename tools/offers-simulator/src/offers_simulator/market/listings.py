@@ -2,15 +2,20 @@
 
 from offers_simulator.http.message import Response, json_response
 from offers_simulator.market.clock import MarketClock
-from offers_simulator.market.walk import offers_at
+from offers_simulator.market.steady import steady_offers_at
+from offers_simulator.market.walk import Offer, offers_at
 
 
 class Listings:
-    """Encoded answers by product id (in lower case). Walks are computed when asked for and kept until the tick ends."""
+    """Encoded answers by product id (in lower case). Walks are computed when asked for and kept until the tick ends.
 
-    def __init__(self, clock: MarketClock, seed: int, *, uuid_like_ids: bool) -> None:
+    With `steady_offers`, every product has so many offers, whose prices all move at each tick, instead of a walk.
+    """
+
+    def __init__(self, clock: MarketClock, seed: int, *, uuid_like_ids: bool, steady_offers: int | None = None) -> None:
         self.clock = clock
         self._seed = seed
+        self._steady_offers = steady_offers
         self._uuid_like_ids = uuid_like_ids
         self._walks: dict[str, tuple[int, Response]] = {}
         self._fixed: dict[str, Response] = {}
@@ -25,9 +30,13 @@ class Listings:
             return fixed
         walk = self._walks.get(product_id)
         if walk is None or walk[0] != tick:
-            offers = offers_at(self._seed, product_id, tick, uuid_like=self._uuid_like_ids)
-            walk = self._walks[product_id] = (tick, json_response(200, offers))
+            walk = self._walks[product_id] = (tick, json_response(200, self._offers_at(product_id, tick)))
         return walk[1]
+
+    def _offers_at(self, product_id: str, tick: int) -> list[Offer]:
+        if self._steady_offers is None:
+            return offers_at(self._seed, product_id, tick, uuid_like=self._uuid_like_ids)
+        return steady_offers_at(self._seed, product_id, tick, self._steady_offers, uuid_like=self._uuid_like_ids)
 
     def is_fixed(self, product_id: str) -> bool:
         """Whether its offers were set."""
