@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 ENVIRONMENT := .venv/.complete
 
-.PHONY: help run test faults faults-cluster lint fmt schemas lock clean
+.PHONY: help run test faults faults-cluster bench lint fmt schemas lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ faults: $(ENVIRONMENT) ## Break it in every way, and balance the books: FAULTS=F
 
 faults-cluster: $(ENVIRONMENT) ## The same on three RabbitMQ nodes: one is killed, frozen, cut off; FAULTS=C1,C3 chooses
 	@FAULTS=$${FAULTS:-cluster} exec $(BIN)/pytest tests/faults -q
+
+bench: $(ENVIRONMENT) ## Measure it next to its baselines: ONLY=poll,api chooses, FULL=1 takes full sizes; results in bench/results
+	@exec $(BIN)/python -m bench
 
 lint: $(ENVIRONMENT) ## Check style, types, the walls between packages, and the contract's schemas
 	$(BIN)/ruff check

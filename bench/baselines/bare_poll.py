@@ -1,0 +1,68 @@
+"""Fetches and decodes offer lists, and does nothing else: `bare_poll.py BASE_URL TOKEN CONNECTIONS POLLS < ids`.
+
+It has what the poller's client has: the event loop, the number of connections, the headers, the typed decoder. Prints
+`{"polls", "cpu_seconds", "seconds"}`; CPU time is the process's own, from the operating system, the start left out.
+"""
+
+import asyncio
+import itertools
+import json
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+import msgspec
+import uvloop
+
+
+class Offer(msgspec.Struct, gc=False):
+    """One offer of a list."""
+
+    id: int | str
+    price: int
+    items_in_stock: int
+
+
+async def poll(session: aiohttp.ClientSession, base_url: str, todo: Iterator[str], decode: Any) -> None:
+    """Fetch lists until none is left to do."""
+    for product_id in todo:
+        async with session.get(f"{base_url}/products/{product_id}/offers") as response:
+            if response.status != 200:  # noqa: PLR2004 - OK
+                raise RuntimeError(f"the Offers MS answered {response.status}")
+            decode(await response.read())
+
+
+def cpu_seconds() -> float:
+    """User and system time of this process so far."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+async def main(base_url: str, token: str, connections: int, polls: int, product_ids: list[str]) -> None:
+    """Warm up, then measure."""
+    headers = {
+        "Accept": "application/json",
+        "Accept-Encoding": "identity",
+        "User-Agent": "product-aggregator",
+        "Bearer": token,
+    }
+    connector = aiohttp.TCPConnector(limit=connections)
+    decode = msgspec.json.Decoder(list[Offer]).decode
+    endless = itertools.cycle(product_ids)
+    async with aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=headers
+    ) as session:
+        for count in (4 * connections, polls):
+            todo = itertools.islice(endless, count)
+            cpu, began = cpu_seconds(), time.monotonic()
+            await asyncio.gather(*(poll(session, base_url, todo, decode) for _ in range(connections)))
+    measured = {"polls": polls, "cpu_seconds": cpu_seconds() - cpu, "seconds": time.monotonic() - began}
+    sys.stdout.write(json.dumps(measured) + "\n")
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    uvloop.run(main(arguments[0], arguments[1], int(arguments[2]), int(arguments[3]), sys.stdin.read().split()))

@@ -1,0 +1,68 @@
+"""What the benchmarks that poll have in common: a system whose every product is polled, and a window to measure it."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, NamedTuple
+
+from bench.baselines.run import run_baseline
+from bench.sizes import Sizes
+from bench.system import Say, System, running
+from devstack.linux_processes import frozen
+
+CONNECTIONS: Final = 32
+#: Prices move so many times between two polls of a product.
+TICKS_BETWEEN_POLLS: Final = 4
+#: One registration takes some milliseconds.
+SECONDS_FOR_EACH_THOUSAND: Final = 20.0
+MICRO: Final = 1e6
+
+
+class Window(NamedTuple):
+    """What happened in a while: calls answered by the Offers MS, CPU seconds by part, and how long it was."""
+
+    calls: int
+    cpu: Mapping[str, float]
+    seconds: float
+
+
+@contextmanager
+def polled(sizes: Sizes, say: Say) -> Iterator[System]:
+    """A system that polls `poll_products` products at `polls_per_second`, with prices that do not move yet."""
+    interval = sizes.poll_products / sizes.polls_per_second
+    environment = {
+        "OFFERS_POLL_INTERVAL_SECONDS": interval,
+        "OFFERS_MAX_CONCURRENCY": CONNECTIONS,
+        "SIMULATOR_TICK_SECONDS": interval / TICKS_BETWEEN_POLLS,
+    }
+    with running(say, environment) as system:
+        system.freeze_prices()
+        system.create_products(sizes.poll_products)
+        system.wait_until_polled(sizes.poll_products, 30 + sizes.poll_products / 1000 * SECONDS_FOR_EACH_THOUSAND)
+        yield system
+
+
+def settle(sizes: Sizes) -> None:
+    """Let one interval pass, so that every product has been polled since prices were stopped or let go."""
+    time.sleep(sizes.poll_products / sizes.polls_per_second + 1)
+
+
+def window(system: System, seconds: float) -> Window:
+    """Measure the system as it runs."""
+    calls, cpu, began = system.calls_answered(), system.cpu(), time.monotonic()
+    time.sleep(seconds)
+    after = system.cpu()
+    return Window(
+        calls=system.calls_answered() - calls,
+        cpu={name: after[name] - cpu[name] for name in cpu},
+        seconds=time.monotonic() - began,
+    )
+
+
+def bare_poll_microseconds(system: System, product_ids: list[str], polls: int) -> float:
+    """CPU of the bare loop for each list, while `offers-sync work` stands still."""
+    with frozen(system.pid("offers-sync-work")):
+        bare = run_baseline(
+            "bare_poll", system.offers_base_url, system.token(), CONNECTIONS, polls, given="\n".join(product_ids)
+        )
+    return bare["cpu_seconds"] / bare["polls"] * MICRO
