@@ -1,11 +1,19 @@
 """What stands in price history, as its API tells."""
 
+import time
 from datetime import datetime, timedelta
+from typing import Final
 from urllib.parse import urlencode
 from uuid import UUID
 
 from bench.system import System
 from devstack import loopback_http
+
+WORKER: Final = "price-history-work"
+#: A worker that uses less of a core over so many seconds has nothing to do.
+BUSY: Final = 0.05
+LOOK_SECONDS: Final = 2.0
+MOST_SECONDS: Final = 1800.0
 
 
 def trend_url(base_url: str, product_id: UUID | str, **parameters: str) -> str:
@@ -22,3 +30,16 @@ def stored(system: System, product_id: UUID, at: datetime) -> bool:
     except OSError:  # 404 before the product's first price
         return False
     return any(datetime.fromisoformat(point["at"]) == at for point in points)
+
+
+def resting(system: System) -> None:
+    """Wait until the worker has nothing to do any more, such as rollups that follow what was recorded."""
+    used = system.cpu_of(WORKER)
+
+    def rests() -> bool:
+        nonlocal used
+        time.sleep(LOOK_SECONDS)
+        before, used = used, system.cpu_of(WORKER)
+        return used - before < BUSY * LOOK_SECONDS
+
+    system.until(rests, MOST_SECONDS, f"{WORKER} rests")

@@ -22,8 +22,7 @@ class Sizes:
     polls_per_second: int = _size(1_000)
     #: Changed products in one round of `ingest`.
     ingest_products: int = _size(20_000)
-    #: Products in the catalog while the API is measured, and connections of the load.
-    api_products: int = _size(10_000)
+    #: Connections of the load on the API.
     api_connections: int = _size(32)
     #: Price changes of other products in the database while trends are read, before and after it grows.
     trend_changes: int = _size(2_000_000, full=10_000_000)

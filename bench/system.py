@@ -77,6 +77,12 @@ class System:
         """CPU seconds of one part since it began."""
         return linux_processes.cpu_seconds(self.pid(name))
 
+    def restart(self, name: str) -> None:
+        """Stop a part, start it again, and wait until it is ready: what it has used so far counts no more."""
+        self.stack.stop_process(name)
+        self.stack.start_process(name)
+        self.stack.parts[name].wait_until_ready()
+
     def admin(self, method: str, path: str, body: Any = None) -> Any:
         """One call of the simulator's admin API."""
         origin = self.offers_base_url.partition("/api/")[0]

@@ -6,15 +6,14 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from aggregator_contracts.events import MAX_UPDATES
-from bench.baselines.run import run_baseline
 from bench.events import bodies, enqueue, observation
-from bench.history import stored
+from bench.history import WORKER, stored
 from bench.outcome import Figure, Outcome, Target
+from bench.programs import run_program
 from bench.sizes import Sizes
 from bench.system import Say, System, running
 from devstack.linux_processes import frozen
 
-WORKER = "price-history-work"
 MOST_SECONDS = 300.0
 TARGET = Target("ratio", "at least", 0.4)
 
@@ -33,11 +32,11 @@ def measure(sizes: Sizes, say: Say) -> Outcome:
             speed.append(count / seconds)
             thrift.append(count / sum(cpu.values()))
             parts.append(cpu)
-            dsn = system.databases["price_history"]
-            whole = run_baseline("bare_copy", dsn, since.isoformat(), 0)
+            rows = (system.databases["price_history"], since.isoformat())
+            whole = run_program("baselines/bare_copy", *rows, 0)
             bare_speed.append(count / whole["seconds"])
             bare_thrift.append(count / whole["cpu_seconds"])
-            by_message.append(count / run_baseline("bare_copy", dsn, since.isoformat(), MAX_UPDATES)["seconds"])
+            by_message.append(count / run_program("baselines/bare_copy", *rows, MAX_UPDATES)["seconds"])
             say(f"round {number + 1}: {speed[-1]:,.0f} a second, COPY {bare_speed[-1]:,.0f}, {by_message[-1]:,.0f}")
     last = {name: count / seconds for name, seconds in parts[-1].items() if seconds}
     return Outcome(

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
-from bench.baselines.run import run_baseline
+from bench.programs import run_program
 from bench.sizes import Sizes
 from bench.system import Say, System, running
 from devstack.linux_processes import frozen
@@ -61,8 +61,7 @@ def window(system: System, seconds: float) -> Window:
 
 def bare_poll_microseconds(system: System, product_ids: list[str], polls: int) -> float:
     """CPU of the bare loop for each list, while `offers-sync work` stands still."""
+    arguments = (system.offers_base_url, system.token(), CONNECTIONS, polls)
     with frozen(system.pid("offers-sync-work")):
-        bare = run_baseline(
-            "bare_poll", system.offers_base_url, system.token(), CONNECTIONS, polls, given="\n".join(product_ids)
-        )
+        bare = run_program("baselines/bare_poll", *arguments, given="\n".join(product_ids))
     return bare["cpu_seconds"] / bare["polls"] * MICRO

@@ -1,4 +1,4 @@
-"""Runs a baseline as a process of its own, with nothing else of the system in its way."""
+"""Runs programs of the benchmarks as processes of their own, with nothing else of a benchmark in their way."""
 
 import subprocess
 import sys
@@ -11,8 +11,8 @@ FOLDER: Final = Path(__file__).parent
 MOST_SECONDS: Final = 600.0
 
 
-def run_baseline(script: str, *arguments: object, given: str = "") -> dict[str, float]:
-    """What the program prints, one JSON object; `given` is its standard input."""
+def run_program(script: str, *arguments: object, given: str = "") -> dict[str, float]:
+    """What the program, such as `baselines/bare_poll`, prints: one JSON object; `given` is its standard input."""
     ran = subprocess.run(
         [sys.executable, str(FOLDER / f"{script}.py"), *map(str, arguments)],
         input=given,

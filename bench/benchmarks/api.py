@@ -1,0 +1,132 @@
+"""What the REST API answers in a second, next to a route of the same application that returns a constant."""
+
+import json
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from bench.benchmarks.polling import SECONDS_FOR_EACH_THOUSAND
+from bench.outcome import Figure, Outcome, Target
+from bench.programs import run_program
+from bench.sizes import Sizes
+from bench.system import Say, System, running
+
+SERVER: Final = "catalog-api-serve"
+WORKERS: Final = ("offers-sync-work", "catalog-api-work", "price-history-work")
+#: Behind the same middleware as every route.
+CONSTANT: Final = "GET /healthz"
+#: The share of the constant route's requests that each is to reach at least.
+TARGETS: Final[Mapping[str, float]] = {
+    "GET /products/{id}": 0.30,
+    "GET /products?limit=50": 0.12,
+    "POST /products": 0.08,
+}
+SOME_IDS: Final = 1000
+MILLI: Final = 1e3
+
+
+class Saturated(NamedTuple):
+    """Requests answered in a second, and in a second of the server's CPU; the cores that the load itself took."""
+
+    per_second: float
+    per_cpu_second: float
+    load_cores: float
+
+
+class Round(NamedTuple):
+    """A route saturated, the constant one beside it, and the latencies in ms at half of the route's saturating load."""
+
+    ours: Saturated
+    constant: Saturated
+    p99: float
+    median: float
+
+
+def measure(sizes: Sizes, say: Say) -> Outcome:
+    """Each route in turn with the constant one, as fast as it goes, then at half of that."""
+    found: dict[str, list[Round]] = {name: [] for name in TARGETS}
+    with running(say) as system:
+        system.create_products(sizes.poll_products)
+        system.wait_until_polled(sizes.poll_products, 30 + sizes.poll_products / 1000 * SECONDS_FOR_EACH_THOUSAND)
+        for worker in WORKERS:
+            system.stack.stop_process(worker)
+        requests = _requests(system)
+        for number in range(sizes.rounds):
+            for name, rounds in found.items():
+                constant = _saturate(system, sizes, requests[CONSTANT])
+                ours = _saturate(system, sizes, requests[name])
+                half = _load(system, sizes, requests[name], ours.per_second / 2)
+                rounds.append(Round(ours, constant, half["p99_seconds"] * MILLI, half["median_seconds"] * MILLI))
+                say(f"round {number + 1}, {name}: {ours.per_second:,.0f} a second of {constant.per_second:,.0f}")
+    cores = max(saturated.load_cores for rounds in found.values() for each in rounds for saturated in each[:2])
+    facts = (
+        f"{sizes.poll_products:,} products with five offers each",
+        f"{sizes.api_connections} connections",
+        "workers stopped",
+        f"the load itself took at most {cores:.2f} of a core",
+    )
+    figures = [figure for name, rounds in found.items() for figure in _figures(name, rounds)]
+    return Outcome("api", "REST API", figures, [", ".join(facts)])
+
+
+def _figures(name: str, rounds: list[Round]) -> list[Figure]:
+    target = Target("ratio", "at least", TARGETS[name])
+    return [
+        Figure(
+            name,
+            "requests a second",
+            [each.ours.per_second for each in rounds],
+            [each.constant.per_second for each in rounds],
+            CONSTANT,
+            target,
+        ),
+        Figure(
+            name,
+            "requests for each CPU second of serve",
+            [each.ours.per_cpu_second for each in rounds],
+            [each.constant.per_cpu_second for each in rounds],
+            CONSTANT,
+            target,
+        ),
+        Figure(
+            f"{name}, p99 at half of that",
+            "ms",
+            [each.p99 for each in rounds],
+            [each.median for each in rounds],
+            "its own median",
+            Target("ratio", "under", 5.0),
+        ),
+    ]
+
+
+def _requests(system: System) -> dict[str, list[str]]:
+    """Whole requests by route."""
+    host = urlsplit(system.catalog_url).netloc
+
+    def get(path: str) -> str:
+        return f"GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n\r\n"
+
+    body = json.dumps({"name": "Benzinová sekačka Dosquarna", "description": "one of many"})
+    post = (
+        f"POST /api/v1/products HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body.encode())}\r\n\r\n{body}"
+    )
+    return {
+        CONSTANT: [get("/healthz")],
+        "GET /products/{id}": [get(f"/api/v1/products/{known}") for known in system.product_ids()[:SOME_IDS]],
+        "GET /products?limit=50": [get("/api/v1/products?limit=50")],
+        "POST /products": [post],
+    }
+
+
+def _saturate(system: System, sizes: Sizes, requests: list[str]) -> Saturated:
+    cpu = system.cpu_of(SERVER)
+    load = _load(system, sizes, requests, 0)
+    used = system.cpu_of(SERVER) - cpu
+    return Saturated(load["requests"] / load["seconds"], load["requests"] / used, load["cpu_seconds"] / load["seconds"])
+
+
+def _load(system: System, sizes: Sizes, requests: list[str], rate: float) -> dict[str, float]:
+    url = urlsplit(system.catalog_url)
+    arguments = (url.hostname, url.port, sizes.api_connections, sizes.window_seconds / 2, rate)
+    return run_program("load", *arguments, given=json.dumps(requests))
