@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from bench import circumstances, results
-from bench.benchmarks import ingest, path, poll
+from bench.benchmarks import api, freshness, importing, ingest, memory, path, poll, storage, trend
 from bench.outcome import Outcome, Record
 from bench.report import table, write_page
 from bench.sizes import Sizes
@@ -23,6 +23,12 @@ BENCHMARKS: Final[Mapping[str, Callable[[Sizes, Say], Outcome]]] = {
     "poll": poll.measure,
     "path": path.measure,
     "ingest": ingest.measure,
+    "api": api.measure,
+    "trend": trend.measure,
+    "storage": storage.measure,
+    "freshness": freshness.measure,
+    "memory": memory.measure,
+    "import": importing.measure,
 }
 MISSED: Final = 1
 BROKE: Final = 2

@@ -25,8 +25,8 @@ class Sizes:
     #: Connections of the load on the API.
     api_connections: int = _size(32)
     #: Price changes of other products in the database while trends are read, before and after it grows.
-    trend_changes: int = _size(2_000_000, full=10_000_000)
-    trend_changes_grown: int = _size(10_000_000, full=50_000_000)
+    trend_changes: int = _size(1_000_000, full=10_000_000)
+    trend_changes_grown: int = _size(5_000_000, full=50_000_000)
     #: How long the product whose trend is read has changed every minute.
     trend_days: int = _size(365)
     #: Products and observations of each, a minute apart, in `storage`.
@@ -34,7 +34,7 @@ class Sizes:
     storage_observations: int = _size(240)
     #: Products that `offers-sync work` holds, and events that wait for `price-history work`, in `memory`.
     memory_products: int = _size(20_000, full=100_000)
-    memory_events: int = _size(50_000, full=500_000)
+    memory_events: int = _size(10_000, full=500_000)
     #: Rows of the CSV file.
     import_rows: int = _size(100_000)
 
