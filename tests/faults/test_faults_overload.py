@@ -8,8 +8,9 @@ from typing import NamedTuple
 import aiohttp
 import pytest
 from tests.faults.laboratory.laboratory import Laboratory
-from tests.faults.laboratory.processes import megabytes
 from tests.faults.laboratory.report import Report
+
+from devstack.linux_processes import megabytes
 
 pytestmark = pytest.mark.thorough
 
