@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from bench import circumstances, results
+from bench import capacity, circumstances, results
 from bench.benchmarks import api, freshness, importing, ingest, memory, path, poll, storage, trend
 from bench.outcome import Outcome, Record
 from bench.report import table, write_page
@@ -88,6 +88,7 @@ def render() -> None:
     """The page and the capacity tables, from the results of all benchmarks ever run here."""
     records = [record for name in BENCHMARKS if (record := results.read(name)) is not None]
     write_page(records)
+    capacity.write(records)
 
 
 if __name__ == "__main__":

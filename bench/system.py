@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -82,6 +83,12 @@ class System:
         self.stack.stop_process(name)
         self.stack.start_process(name)
         self.stack.parts[name].wait_until_ready()
+
+    def metric(self, name: str, sample: str) -> float:
+        """The value of one sample, such as `things_total{kind="good"}`, of a part; 0 where there is none."""
+        with urllib.request.urlopen(f"{self.stack.parts[name].health_url}/metrics", timeout=10) as answer:  # noqa: S310 - ours
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == sample)
 
     def admin(self, method: str, path: str, body: Any = None) -> Any:
         """One call of the simulator's admin API."""

@@ -1,12 +1,14 @@
 """What one changed product costs on its whole way: polled, published, and stored in both consumers."""
 
+from statistics import median
 from typing import Final
 
 from aggregator_contracts.topology import CATALOG_OFFERS, HISTORY_OFFERS
-from bench.benchmarks.polling import MICRO, bare_poll_microseconds, polled, settle, window
+from bench.benchmarks.polling import MICRO, Window, bare_poll_microseconds, polled, settle, window
 from bench.outcome import Figure, Outcome, Target
 from bench.sizes import Sizes
 from bench.system import SIMULATOR, BenchmarkFailed, Say
+from bench.wire import event_bytes, poll_bytes
 
 CONSUMERS: Final = (CATALOG_OFFERS.queue, HISTORY_OFFERS.queue)
 #: Messages that may wait while consumers keep up: they come in bursts, some dozens a second.
@@ -15,12 +17,21 @@ LEAST_A_SECOND: Final = 500
 MILLI: Final = 1e3
 
 
+#: What travels and is written for each changed product: names that `capacity` reads.
+POLL_BYTES: Final = "a poll on the wire"
+EVENT_BYTES: Final = "a product in an event"
+MESSAGES: Final = "messages"
+WAL_BYTES: Final = "write-ahead log"
+COMMITS: Final = "transactions"
+
+
 def measure(sizes: Sizes, say: Say) -> Outcome:
     """Every product changes between any two polls; the simulator's CPU is shown, and does not count."""
-    costs, bare, rates = [], [], []
-    parts: dict[str, list[float]] = {}
+    windows: list[Window] = []
+    bare = []
     with polled(sizes, say) as system:
         product_ids = system.product_ids()
+        on_the_wire = float(poll_bytes(system, product_ids[0]))
         system.move_prices()
         for number in range(sizes.rounds):
             settle(sizes)
@@ -28,28 +39,32 @@ def measure(sizes: Sizes, say: Say) -> Outcome:
             waiting = system.queue_lengths()
             if behind := {queue: waiting[queue] for queue in CONSUMERS if waiting[queue] > MOST_WAITING}:
                 raise BenchmarkFailed(f"consumers do not keep up: {behind}")
-            rates.append(found.calls / found.seconds)
-            for name, seconds in found.cpu.items():
-                parts.setdefault(name, []).append(seconds / found.calls * MILLI)
-            costs.append(sum(parts[name][-1] for name in parts if name != SIMULATOR))
+            windows.append(found)
             bare.append(bare_poll_microseconds(system, product_ids, found.calls) / MICRO * MILLI)
-            say(f"round {number + 1}: {costs[-1]:.3f} ms at {rates[-1]:,.0f} a second")
+            say(f"round {number + 1}: {_cost(found):.3f} ms at {found.calls / found.seconds:,.0f} a second")
+    parts = {name: median(each.cpu[name] / each.calls * MILLI for each in windows) for name in windows[0].cpu}
+    figures = [
+        Figure(
+            "poll to stored, all processes",
+            "ms of CPU for each changed product",
+            [_cost(each) for each in windows],
+            bare,
+            "bare aiohttp loop, fetch and decode only",
+            Target("figure", "at most", 0.6),
+            parts,
+        ),
+        Figure(POLL_BYTES, "bytes, request and answer", [on_the_wire]),
+        Figure(EVENT_BYTES, "bytes", [event_bytes()]),
+        Figure(MESSAGES, "for each changed product", [each.messages / each.calls for each in windows]),
+        Figure(WAL_BYTES, "bytes for each changed product", [each.wal_bytes / each.calls for each in windows]),
+        Figure(COMMITS, "for each changed product", [each.commits / each.calls for each in windows]),
+    ]
+    rates = [each.calls / each.seconds for each in windows]
     notes = [f"{min(rates):,.0f} to {max(rates):,.0f} changed products a second, five offers each, all prices changed"]
     if min(rates) < LEAST_A_SECOND:
         notes.append(f"A round had fewer than {LEAST_A_SECOND} changed products a second: the machine was too busy")
-    return Outcome(
-        "path",
-        "The whole path",
-        [
-            Figure(
-                "poll to stored, all processes",
-                "ms of CPU for each changed product",
-                costs,
-                bare,
-                "bare aiohttp loop, fetch and decode only",
-                Target("figure", "at most", 0.6),
-                {name: sorted(values)[len(values) // 2] for name, values in parts.items()},
-            )
-        ],
-        notes,
-    )
+    return Outcome("path", "The whole path", figures, notes)
+
+
+def _cost(found: Window) -> float:
+    return sum(seconds for name, seconds in found.cpu.items() if name != SIMULATOR) / found.calls * MILLI

@@ -16,14 +16,27 @@ TICKS_BETWEEN_POLLS: Final = 4
 #: One registration takes some milliseconds.
 SECONDS_FOR_EACH_THOUSAND: Final = 20.0
 MICRO: Final = 1e6
+POLLER: Final = "offers-sync-work"
+MESSAGES: Final = 'aggregator_events_published_total{type="offers.offers-updated.v1"}'
+#: Of the whole server.
+WRITTEN: Final = """
+SELECT pg_current_wal_lsn() - '0/0', (SELECT sum(xact_commit) FROM pg_stat_database)
+"""
 
 
 class Window(NamedTuple):
-    """What happened in a while: calls answered by the Offers MS, CPU seconds by part, and how long it was."""
+    """What happened in a while.
+
+    `calls` were answered by the Offers MS, `cpu` is in seconds by part; `wal_bytes` and `commits` are PostgreSQL's,
+    `messages` those that told of changed lists.
+    """
 
     calls: int
     cpu: Mapping[str, float]
     seconds: float
+    wal_bytes: float
+    commits: float
+    messages: float
 
 
 @contextmanager
@@ -49,19 +62,24 @@ def settle(sizes: Sizes) -> None:
 
 def window(system: System, seconds: float) -> Window:
     """Measure the system as it runs."""
+    written, messages = system.query("catalog", WRITTEN)[0], system.metric(POLLER, MESSAGES)
     calls, cpu, began = system.calls_answered(), system.cpu(), time.monotonic()
     time.sleep(seconds)
-    after = system.cpu()
+    after, calls_after, took = system.cpu(), system.calls_answered(), time.monotonic() - began
+    written_after = system.query("catalog", WRITTEN)[0]
     return Window(
-        calls=system.calls_answered() - calls,
+        calls=calls_after - calls,
         cpu={name: after[name] - cpu[name] for name in cpu},
-        seconds=time.monotonic() - began,
+        seconds=took,
+        wal_bytes=float(written_after[0] - written[0]),
+        commits=float(written_after[1] - written[1]),
+        messages=system.metric(POLLER, MESSAGES) - messages,
     )
 
 
 def bare_poll_microseconds(system: System, product_ids: list[str], polls: int) -> float:
     """CPU of the bare loop for each list, while `offers-sync work` stands still."""
     arguments = (system.offers_base_url, system.token(), CONNECTIONS, polls)
-    with frozen(system.pid("offers-sync-work")):
+    with frozen(system.pid(POLLER)):
         bare = run_program("baselines/bare_poll", *arguments, given="\n".join(product_ids))
     return bare["cpu_seconds"] / bare["polls"] * MICRO
