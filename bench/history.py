@@ -10,9 +10,9 @@ from bench.system import System
 from devstack import loopback_http
 
 WORKER: Final = "price-history-work"
-#: A worker that uses less of a core over so many seconds has nothing to do.
+#: A worker that uses less of a core over so many seconds has nothing to do; what rolls up looks for work every five.
 BUSY: Final = 0.05
-LOOK_SECONDS: Final = 2.0
+LOOK_SECONDS: Final = 7.0
 MOST_SECONDS: Final = 1800.0
 
 

@@ -12,11 +12,11 @@ HEADINGS: Final = ("figure", "ours", "baseline", "ratio", "target", "spread", "v
 
 
 def table(records: Sequence[Record]) -> str:
-    """For the terminal; a missed target is shown as MISSED."""
+    """For the terminal, without the baselines' names; a missed target is shown as MISSED."""
     rows = [
-        (f"{record.outcome.benchmark}: {figure.name}", *_cells(figure)[1:])
+        (f"{record.outcome.benchmark}: {name}", ours, baseline.partition(" ")[0], *others)
         for record in records
-        for figure in record.outcome.figures
+        for name, ours, baseline, *others in map(_cells, record.outcome.figures)
     ]
     widths = [max(len(row[column]) for row in [HEADINGS, *rows]) for column in range(len(HEADINGS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [HEADINGS, *rows]]
@@ -68,7 +68,7 @@ def _magnitude(value: float) -> int:
 def _summary(records: Sequence[Record]) -> list[str]:
     verdicts = [figure.verdict for record in records for figure in record.outcome.figures]
     missed = [
-        f"{record.outcome.title}, {figure.name}"
+        f"{record.outcome.title}, {figure.name} ({figure.unit})"
         for record in records
         for figure in record.outcome.figures
         if figure.verdict == "missed"

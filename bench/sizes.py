@@ -11,12 +11,12 @@ def _size(usual: int, *, full: int | None = None) -> Any:
 
 @dataclass(frozen=True)
 class Sizes:
-    """The defaults take some fifteen minutes on two cores; `FULL=1` takes the sizes that the targets speak of."""
+    """The defaults take some twenty minutes on two cores that are idle; `FULL=1` takes the sizes that the targets speak of."""
 
     #: How many times ours and the baseline are measured in turn.
     rounds: int = _size(5)
     #: How long one measurement of a running system takes.
-    window_seconds: int = _size(8)
+    window_seconds: int = _size(6)
     #: Products in the benchmarks that poll, and how many of them are polled in a second.
     poll_products: int = _size(5_000)
     polls_per_second: int = _size(1_000)
@@ -33,7 +33,7 @@ class Sizes:
     storage_products: int = _size(500)
     storage_observations: int = _size(240)
     #: Products that `offers-sync work` holds, and events that wait for `price-history work`, in `memory`.
-    memory_products: int = _size(20_000, full=100_000)
+    memory_products: int = _size(10_000, full=100_000)
     memory_events: int = _size(10_000, full=500_000)
     #: Rows of the CSV file.
     import_rows: int = _size(100_000)

@@ -32,7 +32,7 @@ def measure(sizes: Sizes, say: Say) -> Outcome:
     usual, rare = [], []
     with polled(replace(sizes, polls_per_second=POLLS_PER_SECOND), say) as system:
         system.move_prices()
-        settle(replace(sizes, polls_per_second=POLLS_PER_SECOND))
+        settle(system, replace(sizes, polls_per_second=POLLS_PER_SECOND))
         for number in range(sizes.rounds):
             calls, began = system.calls_answered(), time.monotonic()
             seconds = sorted(_delays(system, sizes.window_seconds))

@@ -46,7 +46,7 @@ def measure(sizes: Sizes, say: Say) -> Outcome:
         for number in range(sizes.rounds):
             for case in cases:
                 case.begin(system)
-                settle(sizes)
+                settle(system, sizes)
                 found = window(system, sizes.window_seconds)
                 case.windows.append(found)
                 case.bare.append(bare_poll_microseconds(system, product_ids, found.calls))

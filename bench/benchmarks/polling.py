@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
+from aggregator_contracts.topology import CATALOG_OFFERS, HISTORY_OFFERS
 from bench.programs import run_program
 from bench.sizes import Sizes
 from bench.system import Say, System, running
@@ -18,6 +19,11 @@ SECONDS_FOR_EACH_THOUSAND: Final = 20.0
 MICRO: Final = 1e6
 POLLER: Final = "offers-sync-work"
 MESSAGES: Final = 'aggregator_events_published_total{type="offers.offers-updated.v1"}'
+CONSUMERS: Final = (CATALOG_OFFERS.queue, HISTORY_OFFERS.queue)
+#: Messages of up to a hundred products that may wait while consumers keep up: they come in bursts.
+MOST_WAITING: Final = 20
+MOST_SECONDS_BEHIND: Final = 60.0
+BEHIND: Final = "consumers keep up (if they can't, lower POLLS_PER_SECOND)"
 #: Of the whole server.
 WRITTEN: Final = """
 SELECT pg_current_wal_lsn() - '0/0', (SELECT sum(xact_commit) FROM pg_stat_database)
@@ -55,9 +61,20 @@ def polled(sizes: Sizes, say: Say) -> Iterator[System]:
         yield system
 
 
-def settle(sizes: Sizes) -> None:
-    """Let one interval pass, so that every product has been polled since prices were stopped or let go."""
+def settle(system: System, sizes: Sizes) -> None:
+    """Let one interval pass, so that every product has been polled since prices were stopped or let go.
+
+    Raises:
+        BenchmarkFailed: consumers have more to do than what was polled in the last moment, and do not get it done.
+    """
     time.sleep(sizes.poll_products / sizes.polls_per_second + 1)
+    system.until(lambda: waiting_messages(system) <= MOST_WAITING, MOST_SECONDS_BEHIND, BEHIND)
+
+
+def waiting_messages(system: System) -> int:
+    """In the queue of that consumer which has the most, those in its hands included."""
+    lengths = system.queue_lengths()
+    return max(lengths[queue] for queue in CONSUMERS)
 
 
 def window(system: System, seconds: float) -> Window:
