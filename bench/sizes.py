@@ -11,7 +11,7 @@ def _size(usual: int, *, full: int | None = None) -> Any:
 
 @dataclass(frozen=True)
 class Sizes:
-    """The defaults take some twenty minutes on two cores that are idle; `FULL=1` takes the sizes that the targets speak of."""
+    """The defaults take some twenty minutes on two idle cores; `FULL=1` takes the sizes that the targets speak of."""
 
     #: How many times ours and the baseline are measured in turn.
     rounds: int = _size(5)
