@@ -86,7 +86,7 @@ async def store(connection: AsyncConnection, recorded: Sequence[Recorded]) -> No
     await _store_products(connection, recorded)
     rows = [(result.product.product_no, result.row) for result in recorded if result.row is not None]
     if rows:
-        await _store_changes(connection, rows)
+        await store_changes(connection, rows)
     # In front of a product's first keyframe there is nothing to roll up.
     keyframes = [
         (known.product_no, row.at)
@@ -108,7 +108,8 @@ async def store(connection: AsyncConnection, recorded: Sequence[Recorded]) -> No
         await connection.execute(_END_OFFERS, _columns(("product_nos", "offer_nos", "ats"), ended))
 
 
-async def _store_changes(connection: AsyncConnection, rows: Sequence[tuple[int, ChangeRow]]) -> None:
+async def store_changes(connection: AsyncConnection, rows: Sequence[tuple[int, ChangeRow]]) -> None:
+    """Store rows by product number, and nothing else about their products."""
     # COPY on the driver's connection, inside the transaction: half the CPU of INSERT … unnest on both sides.
     driver: Any = (await connection.get_raw_connection()).driver_connection
     assert driver.is_in_transaction()  # noqa: S101 - else each statement would be committed by itself
