@@ -17,12 +17,14 @@ class Sizes:
     rounds: int = _size(5)
     #: How long one measurement of a running system takes.
     window_seconds: int = _size(6)
-    #: Products in the benchmarks that poll, and how many of them are polled in a second.
-    poll_products: int = _size(5_000)
+    #: Products in the benchmarks that poll, and how many of them are polled in a second: with few products their
+    #: interval is short, and each of 4,096 buckets holds so few that they cost more than what is in them.
+    poll_products: int = _size(20_000, full=60_000)
     polls_per_second: int = _size(1_000)
     #: Changed products in one round of `ingest`.
     ingest_products: int = _size(20_000)
-    #: Connections of the load on the API.
+    #: Products in the catalog while the API is measured, and connections of the load.
+    api_products: int = _size(5_000)
     api_connections: int = _size(32)
     #: Price changes of other products in the database while trends are read, before and after it grows.
     trend_changes: int = _size(1_000_000, full=10_000_000)

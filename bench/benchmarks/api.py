@@ -52,8 +52,8 @@ def measure(sizes: Sizes, say: Say) -> Outcome:
     """Each route in turn with the constant one, as fast as it goes, then at half of that."""
     found: dict[str, list[Round]] = {name: [] for name in TARGETS}
     with running(say) as system:
-        system.create_products(sizes.poll_products)
-        system.wait_until_polled(sizes.poll_products, 30 + sizes.poll_products / 1000 * SECONDS_FOR_EACH_THOUSAND)
+        system.create_products(sizes.api_products)
+        system.wait_until_polled(sizes.api_products, 30 + sizes.api_products / 1000 * SECONDS_FOR_EACH_THOUSAND)
         for worker in WORKERS:
             system.stack.stop_process(worker)
         url = _start_server(system)
@@ -67,7 +67,7 @@ def measure(sizes: Sizes, say: Say) -> Outcome:
                 say(f"round {number + 1}, {name}: {ours.per_second:,.0f} a second of {constant.per_second:,.0f}")
     cores = max(saturated.load_cores for rounds in found.values() for each in rounds for saturated in each[:2])
     facts = (
-        f"{sizes.poll_products:,} products with five offers each",
+        f"{sizes.api_products:,} products with five offers each",
         f"{sizes.api_connections} connections",
         "workers stopped",
         f"the load itself took at most {cores:.2f} of a core",

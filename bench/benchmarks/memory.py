@@ -17,8 +17,8 @@ from devstack.linux_processes import frozen, peak_megabytes
 
 POLLER: Final = "offers-sync-work"
 INTERVAL_SECONDS: Final = 60
-#: Products that the waiting events speak of, one each.
-WAITING_PRODUCTS: Final = 5_000
+#: Products that waiting messages speak of at most: as many as `price-history work` keeps in mind.
+WAITING_PRODUCTS: Final = 100_000
 FULL_MESSAGES: Final = 200
 MOST_SECONDS: Final = 3600.0
 EMPTY: Final = "before it had anything to do"
@@ -76,11 +76,11 @@ def _polling(system: System, products: int) -> float:
 
 
 def _draining(system: System, messages: int, together: int) -> float:
-    product_ids = [uuid4() for _ in range(WAITING_PRODUCTS)]
+    product_ids = [uuid4() for _ in range(min(WAITING_PRODUCTS, messages * together))]
     last_at = datetime.now(UTC)
     with frozen(system.pid(WORKER)):
         enqueue(system.rabbitmq_url, _messages(product_ids, messages, together, last_at))
-    product_id = product_ids[(messages * together - 1) % WAITING_PRODUCTS]
+    product_id = product_ids[(messages * together - 1) % len(product_ids)]
     seconds = system.until(lambda: stored(system, product_id, last_at), MOST_SECONDS, "the queue is drained")
     system.say(f"{messages:,} messages of {together} drained in {seconds:.0f} s")
     return peak_megabytes(system.pid(WORKER))

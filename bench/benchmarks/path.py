@@ -9,8 +9,8 @@ from bench.benchmarks.polling import (
     MOST_WAITING,
     Window,
     bare_poll_microseconds,
+    lively,
     polled,
-    settle,
     waiting_messages,
     window,
 )
@@ -38,9 +38,8 @@ def measure(sizes: Sizes, say: Say) -> Outcome:
     with polled(sizes, say) as system:
         product_ids = system.product_ids()
         on_the_wire = float(poll_bytes(system, product_ids[0]))
-        system.move_prices()
         for number in range(sizes.rounds):
-            settle(system, sizes)
+            lively(system)
             found = window(system, sizes.window_seconds)
             if (waiting := waiting_messages(system)) > MOST_WAITING:
                 raise BenchmarkFailed(f"{waiting} messages wait, and it is to be shown that {BEHIND}")

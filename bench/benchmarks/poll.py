@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
 
-from bench.benchmarks.polling import MICRO, POLLER, Window, bare_poll_microseconds, polled, settle, window
+from bench.benchmarks.polling import MICRO, POLLER, Window, bare_poll_microseconds, lively, polled, quiet, window
 from bench.outcome import Figure, Outcome, Target
 from bench.sizes import Sizes
 from bench.system import Say, System
@@ -19,7 +19,7 @@ class Case:
     """Windows of the system in one state, each with the bare loop's µs beside it."""
 
     name: str
-    begin: Callable[[System], None]
+    begin: Callable[[System, Sizes], None]
     at_most: float
     windows: list[Window] = field(default_factory=list)
     bare: list[float] = field(default_factory=list)
@@ -38,15 +38,14 @@ class Case:
 def measure(sizes: Sizes, say: Say) -> Outcome:
     """Both cases in turn, on one system."""
     cases = [
-        Case("nothing changed", System.freeze_prices, 1.4),
-        Case("every list changed", System.move_prices, 2.6),
+        Case("nothing changed", quiet, 1.4),
+        Case("every list changed", lambda running, _: lively(running), 2.6),
     ]
     with polled(sizes, say) as system:
         product_ids = system.product_ids()
         for number in range(sizes.rounds):
             for case in cases:
-                case.begin(system)
-                settle(system, sizes)
+                case.begin(system, sizes)
                 found = window(system, sizes.window_seconds)
                 case.windows.append(found)
                 case.bare.append(bare_poll_microseconds(system, product_ids, found.calls))

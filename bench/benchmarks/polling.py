@@ -12,8 +12,8 @@ from bench.system import Say, System, running
 from devstack.linux_processes import frozen
 
 CONNECTIONS: Final = 32
-#: Prices move so many times between two polls of a product.
-TICKS_BETWEEN_POLLS: Final = 4
+#: Far shorter than an interval, so that no poll meets the prices of the one before.
+TICK_SECONDS: Final = 0.5
 #: One registration takes some milliseconds.
 SECONDS_FOR_EACH_THOUSAND: Final = 20.0
 MICRO: Final = 1e6
@@ -22,6 +22,7 @@ MESSAGES: Final = 'aggregator_events_published_total{type="offers.offers-updated
 CONSUMERS: Final = (CATALOG_OFFERS.queue, HISTORY_OFFERS.queue)
 #: Messages of up to a hundred products that may wait while consumers keep up: they come in bursts.
 MOST_WAITING: Final = 20
+SECONDS_UNTIL_LIVELY: Final = 3.0
 MOST_SECONDS_BEHIND: Final = 60.0
 BEHIND: Final = "consumers keep up (if they can't, lower POLLS_PER_SECOND)"
 #: Of the whole server.
@@ -52,7 +53,7 @@ def polled(sizes: Sizes, say: Say) -> Iterator[System]:
     environment = {
         "OFFERS_POLL_INTERVAL_SECONDS": interval,
         "OFFERS_MAX_CONCURRENCY": CONNECTIONS,
-        "SIMULATOR_TICK_SECONDS": interval / TICKS_BETWEEN_POLLS,
+        "SIMULATOR_TICK_SECONDS": TICK_SECONDS,
     }
     with running(say, environment) as system:
         system.freeze_prices()
@@ -61,13 +62,26 @@ def polled(sizes: Sizes, say: Say) -> Iterator[System]:
         yield system
 
 
-def settle(system: System, sizes: Sizes) -> None:
-    """Let one interval pass, so that every product has been polled since prices were stopped or let go.
+def quiet(system: System, sizes: Sizes) -> None:
+    """Stop prices, and wait until every product has been polled since and consumers have stored it."""
+    system.freeze_prices()
+    time.sleep(sizes.poll_products / sizes.polls_per_second + 1)
+    settle(system)
+
+
+def lively(system: System) -> None:
+    """Let all prices move, and wait until what follows from it is under way everywhere."""
+    system.move_prices()
+    time.sleep(SECONDS_UNTIL_LIVELY)
+    settle(system)
+
+
+def settle(system: System) -> None:
+    """Wait until consumers have no more to do than what was polled in the last moment.
 
     Raises:
-        BenchmarkFailed: consumers have more to do than what was polled in the last moment, and do not get it done.
+        BenchmarkFailed: they don't get there.
     """
-    time.sleep(sizes.poll_products / sizes.polls_per_second + 1)
     system.until(lambda: waiting_messages(system) <= MOST_WAITING, MOST_SECONDS_BEHIND, BEHIND)
 
 
