@@ -19,6 +19,9 @@ test: $(ENVIRONMENT) ## Run all tests, on a real PostgreSQL and a real RabbitMQ
 faults: $(ENVIRONMENT) ## Break it in every way, and balance the books: FAULTS=F1,F7 chooses, SEEDS=20 or SEED=7 repeats
 	@FAULTS=$${FAULTS:-all} exec $(BIN)/pytest tests/faults -q
 
+faults-cluster: $(ENVIRONMENT) ## The same on three RabbitMQ nodes: one is killed, frozen, cut off; FAULTS=C1,C3 chooses
+	@FAULTS=$${FAULTS:-cluster} exec $(BIN)/pytest tests/faults -q
+
 bench: $(ENVIRONMENT) ## Measure it next to its baselines: ONLY=poll,api chooses, FULL=1 takes full sizes; results in bench/results
 	@exec $(BIN)/python -m bench
 

@@ -7,10 +7,10 @@ import pytest
 from tests.faults.laboratory.cluster import Cluster
 from tests.faults.laboratory.laboratory import Laboratory
 from tests.faults.laboratory.load import Load
-from tests.faults.laboratory.processes import frozen
 from tests.faults.laboratory.report import Report
 
 from aggregator_contracts.topology import SUBSCRIPTIONS
+from devstack.linux_processes import frozen
 from devstack.rabbitmq import RabbitNode
 
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(300)]
