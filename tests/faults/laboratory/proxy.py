@@ -5,6 +5,7 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit, urlunsplit
@@ -32,8 +33,8 @@ class Link:
         self._bytes_left = _NEVER_CUT
         self._open: set[asyncio.StreamWriter] = set()
         self.port = 0
-        #: Connections that were begun, refused ones included.
-        self.attempts = 0
+        #: The monotonic moments at which connections were begun, refused ones included.
+        self.attempts: list[float] = []
 
     async def listen(self, port: int = 0) -> None:
         """Take this port, or any free one."""
@@ -71,7 +72,7 @@ class Link:
         self._loop.call_soon_threadsafe(self._flowing.set)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.attempts += 1
+        self.attempts.append(time.monotonic())
         if self._refusing:
             _reset(writer)
             return
