@@ -234,7 +234,7 @@ def test_the_way_to_the_offers_ms_is_bad(calm: Laboratory, report: Report, way: 
 
 
 def probes_since(link: Link, began: float) -> int:
-    """How often the server was asked: when a connection dies, the HTTP client asks once more at once (RFC 9112, 9.2)."""
+    """How often the server was asked: when a connection dies, the client asks once more at once (RFC 9112, 9.2)."""
     attempts = [at for at in link.attempts if at >= began]
     return len(attempts[:1]) + sum(later - earlier > AT_ONCE_SECONDS for earlier, later in pairwise(attempts))
 
