@@ -36,8 +36,8 @@ EVENTS: list[Event] = [
     ProductCreated.of(STATE),
     ProductUpdated.of(STATE),
     ProductDeleted.of(PRODUCT, 2),
-    ProductRegistered.of(PRODUCT),
-    ProductRegistrationFailed.of(PRODUCT, "400 BAD_REQUEST"),
+    ProductRegistered.of(PRODUCT, UPDATE.observed_at),
+    ProductRegistrationFailed.of(PRODUCT, "400 BAD_REQUEST", UPDATE.observed_at),
     OffersUpdated.of([UPDATE]),
 ]
 
@@ -79,7 +79,7 @@ def test_offers_updated_has_no_subject_and_product_events_have_their_products() 
 
 
 def test_unknown_fields_are_ignored() -> None:
-    envelope = json.loads(ProductRegistered.of(PRODUCT).to_json())
+    envelope = json.loads(ProductRegistered.of(PRODUCT, UPDATE.observed_at).to_json())
     envelope["traceparent"] = "00-1-2-03"
     envelope["data"]["added_later"] = True
     assert parse_event(json.dumps(envelope).encode()).type == ProductRegistered.TYPE

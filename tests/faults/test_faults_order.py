@@ -72,10 +72,11 @@ class Life:
         ]
         events: list[Event] = [ProductCreated.of(states[0]), *(ProductUpdated.of(state) for state in states[1:])]
         for number, was_registered in enumerate(self.registered):
-            outcome: Event = ProductRegistrationFailed.of(product_id, "refused")
+            at = BEGIN + number * SECOND
+            outcome: Event = ProductRegistrationFailed.of(product_id, "refused", at)
             if was_registered:
-                outcome = ProductRegistered.of(product_id)
-            events.append(outcome.model_copy(update={"time": BEGIN + number * SECOND}))
+                outcome = ProductRegistered.of(product_id, at)
+            events.append(outcome)
         events += [self._offers(product_id, revision) for revision in range(1, len(self.lists) + 1)]
         if self.deleted:
             events.append(ProductDeleted.of(product_id, self.changes + 2))

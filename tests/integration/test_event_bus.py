@@ -184,7 +184,7 @@ async def test_the_next_node_is_tried_when_one_is_away(rabbitmq_url: str) -> Non
         (b'{"type": "nobody.knows.v1"}', "type"),
         (ProductCreated.of(ProductState(product_id=UUID(int=1), version=1, name="n", description=""))
          .to_json().replace(b'"version":1', b'"version":0'), "version"),
-        (ProductRegistered.of(UUID(int=1)).to_json(), "does not belong"),
+        (ProductRegistered.of(UUID(int=1), datetime.now(UTC)).to_json(), "does not belong"),
     ],
 )  # fmt: skip
 async def test_what_can_never_be_handled_is_parked_at_once_with_its_reason(

@@ -72,12 +72,16 @@ class Event(_Part):
     @classmethod
     def _now(cls, **fields: Any) -> Self:
         """An event of this class that happens now, with a new id."""
+        return cls._at(datetime.now(UTC), **fields)
+
+    @classmethod
+    def _at(cls, time: datetime, **fields: Any) -> Self:
         return cls(
             specversion="1.0",
             id=str(uuid4()),
             source=cls.SOURCE,
             type=cls.TYPE,
-            time=datetime.now(UTC),
+            time=time,
             datacontenttype="application/json",
             **fields,
         )
@@ -168,9 +172,9 @@ class ProductRegistered(_ProductEvent):
     data: ProductRegisteredData
 
     @classmethod
-    def of(cls, product_id: UUID) -> Self:
-        """The event for a registration."""
-        return cls._now(subject=product_id, data=ProductRegisteredData(product_id=product_id))
+    def of(cls, product_id: UUID, time: datetime) -> Self:
+        """The event for a registration; consumers go by the latest `time` of a product's outcomes."""
+        return cls._at(time, subject=product_id, data=ProductRegisteredData(product_id=product_id))
 
 
 class ProductRegistrationFailedData(_Part):
@@ -190,9 +194,10 @@ class ProductRegistrationFailed(_ProductEvent):
     data: ProductRegistrationFailedData
 
     @classmethod
-    def of(cls, product_id: UUID, reason: str) -> Self:
-        """The event for a refusal."""
-        return cls._now(subject=product_id, data=ProductRegistrationFailedData(product_id=product_id, reason=reason))
+    def of(cls, product_id: UUID, reason: str, time: datetime) -> Self:
+        """The event for a refusal; consumers go by the latest `time` of a product's outcomes."""
+        data = ProductRegistrationFailedData(product_id=product_id, reason=reason)
+        return cls._at(time, subject=product_id, data=data)
 
 
 class Offer(_Part):

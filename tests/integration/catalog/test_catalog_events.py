@@ -154,12 +154,11 @@ async def test_concurrent_messages_about_the_same_products_do_not_deadlock(api: 
 
 
 def registered(product: str, minutes: float) -> ProductRegistered:
-    return ProductRegistered.of(UUID(product)).model_copy(update={"time": at(minutes)})
+    return ProductRegistered.of(UUID(product), at(minutes))
 
 
 def failed(product: str, minutes: float) -> ProductRegistrationFailed:
-    event = ProductRegistrationFailed.of(UUID(product), "BAD_REQUEST: no")
-    return event.model_copy(update={"time": at(minutes)})
+    return ProductRegistrationFailed.of(UUID(product), "BAD_REQUEST: no", at(minutes))
 
 
 async def registration(api: Api, product: str) -> str:

@@ -1,11 +1,19 @@
 """From an event about a product to its registration with the Offers microservice."""
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 
+from aggregator_contracts import ProductRegistered, ProductRegistrationFailed
+from catalog_api.db.database import Database
+from catalog_api.db.migrate import migrate as migrate_catalog
+from catalog_api.db.product_reads import ProductReads
+from catalog_api.domain.product import ProductText, Registration
+from catalog_api.use_cases.apply_registration import ApplyRegistration
+from catalog_api.use_cases.create_products import CreateProducts
 from offers_sync.use_cases.registrar import LEASE_SECONDS
 
 if TYPE_CHECKING:
@@ -209,3 +217,29 @@ async def test_a_clock_set_back_makes_no_registration_wait_for_the_length_of_the
     sync.query("UPDATE products SET next_attempt_at = next_attempt_at + interval '1 h'")
     await sync.started()
     await sync.until(lambda: product in sync.subjects("ProductRegistered"), LEASE_SECONDS + 3)
+
+
+async def test_a_refused_product_that_is_registered_after_the_clock_was_set_back_ends_as_registered(
+    sync: "Sync", make_database: Callable[..., str]
+) -> None:
+    catalog_dsn = make_database()
+    migrate_catalog(catalog_dsn)
+    catalog = Database(catalog_dsn, application_name="test", pool_size=1, pool_timeout=5, statement_timeout=10)
+    async with catalog:
+        [product] = [created.id for created in await CreateProducts(catalog)([ProductText("Mower", "Cuts")])]
+        await sync.started()
+        sync.fault("status", "register", status=400, product=str(product))
+        await sync.publisher.publish([sync.created(product)])
+        await sync.until(lambda: product in sync.subjects("ProductRegistrationFailed"))
+        # What was said while the clock was an hour ahead.
+        [(ahead,)] = sync.query("UPDATE products SET outcome_at = outcome_at + interval '1 h' RETURNING outcome_at")
+        sync.end_faults()
+        await sync.publisher.publish([sync.updated(product, 2)])
+        await sync.until(lambda: product in sync.subjects("ProductRegistered"))
+
+        [failed] = [event for event in sync.events if isinstance(event, ProductRegistrationFailed)]
+        [registered] = [event for event in sync.events if isinstance(event, ProductRegistered)]
+        apply = ApplyRegistration(catalog)
+        await apply(failed.model_copy(update={"time": ahead}))
+        await apply(registered)
+        assert (await ProductReads(catalog).get(product)).registration == Registration.REGISTERED

@@ -29,6 +29,8 @@ products: Final = sa.Table(
     # Of a pending product: when its next try is due, and while one is under way, when its lease ends.
     sa.Column("next_attempt_at", sa.DateTime(timezone=True)),
     sa.Column("reason", sa.Text),
+    # The time of the last event about its registration.
+    sa.Column("outcome_at", sa.DateTime(timezone=True)),
     # When a 404 last made a registered product pending again.
     sa.Column("renewed_at", sa.DateTime(timezone=True)),
     sa.CheckConstraint("status IN ('pending', 'registered', 'failed', 'deleted')", name="products_status"),

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -48,11 +49,14 @@ _HELD: Final = """
         WHERE status = 'pending' ORDER BY product_id FOR UPDATE OF products
     )
 """
+# The catalog keeps the outcome with the latest time, so a product's times grow even when the clock is set back.
+_OUTCOME_AT: Final = "greatest(now(), outcome_at + interval '1 microsecond')"
 _REGISTERED: Final = sa.text(
     f"""{_HELD}
-    UPDATE products SET status = 'registered', next_attempt_at = NULL, attempts = 0, reason = NULL
+    UPDATE products SET
+        status = 'registered', next_attempt_at = NULL, attempts = 0, reason = NULL, outcome_at = {_OUTCOME_AT}
     FROM held WHERE products.product_id = held.product_id
-    RETURNING products.product_id
+    RETURNING products.product_id, outcome_at
     """  # noqa: S608 - constants
 )
 _POLL: Final = sa.text(
@@ -71,18 +75,18 @@ _POLL: Final = sa.text(
 )
 # Only the version that was refused has failed: a product that was changed meanwhile is tried again at once.
 _REFUSED: Final = sa.text(
-    _HELD
-    + """
+    f"""{_HELD}
     UPDATE products SET
         status = CASE WHEN version = refusal.tried THEN 'failed' ELSE 'pending' END,
         reason = CASE WHEN version = refusal.tried THEN refusal.why END,
         next_attempt_at = CASE WHEN version = refusal.tried THEN NULL ELSE now() END,
+        outcome_at = CASE WHEN version = refusal.tried THEN {_OUTCOME_AT} ELSE outcome_at END,
         attempts = 0
     FROM held JOIN unnest(CAST(:ids AS uuid[]), CAST(:versions AS bigint[]), CAST(:reasons AS text[]))
         AS refusal (product_id, tried, why) USING (product_id)
     WHERE products.product_id = held.product_id
-    RETURNING products.product_id, status
-    """
+    RETURNING products.product_id, status, outcome_at
+    """  # noqa: S608 - constants
 )
 _RENEW: Final = sa.text(
     f"""{_HELD}
@@ -148,21 +152,24 @@ async def renew_registrations(
 
 async def store_registered(
     connection: AsyncConnection, claims: Sequence[ClaimedRegistration], interval_seconds: float
-) -> list[UUID]:
-    """Mark as registered what is still claimed, and have it polled; returns the ids."""
+) -> dict[UUID, datetime]:
+    """Mark as registered what is still claimed, and have it polled; returns the ids with the times of the outcomes."""
     if not claims:
-        return []
+        return {}
     rows = await connection.execute(_REGISTERED, _held(claims))
-    ids = sorted(rows.scalars())
-    if ids:
-        await connection.execute(_POLL, {"ids": ids, "interval": interval_seconds})
-    return ids
+    registered = {row.product_id: row.outcome_at for row in rows}
+    if registered:
+        await connection.execute(_POLL, {"ids": sorted(registered), "interval": interval_seconds})
+    return registered
 
 
-async def store_refused(connection: AsyncConnection, refusals: Sequence[Refusal]) -> set[UUID]:
-    """Mark as failed what is still claimed and has not changed meanwhile; returns the ids that failed."""
+async def store_refused(connection: AsyncConnection, refusals: Sequence[Refusal]) -> dict[UUID, datetime]:
+    """Mark as failed what is still claimed and has not changed meanwhile.
+
+    Returns the ids that failed with the times of the outcomes.
+    """
     if not refusals:
-        return set()
+        return {}
     rows = await connection.execute(
         _REFUSED,
         {
@@ -171,7 +178,7 @@ async def store_refused(connection: AsyncConnection, refusals: Sequence[Refusal]
             "reasons": [refusal.reason for refusal in refusals],
         },
     )
-    return {row.product_id for row in rows if row.status == "failed"}
+    return {row.product_id: row.outcome_at for row in rows if row.status == "failed"}
 
 
 async def store_postponed(connection: AsyncConnection, postponements: Sequence[Postponement]) -> None:

@@ -184,11 +184,11 @@ class Registrar:
             await enqueue(
                 connection,
                 [
-                    *(ProductRegistered.of(product_id) for product_id in registered),
+                    *(ProductRegistered.of(product_id, at) for product_id, at in registered.items()),
                     *(
-                        ProductRegistrationFailed.of(refusal.claim.product.product_id, refusal.reason)
+                        ProductRegistrationFailed.of(refusal.claim.product.product_id, refusal.reason, at)
                         for refusal in refusals
-                        if refusal.claim.product.product_id in failed
+                        if (at := failed.get(refusal.claim.product.product_id))
                     ),
                 ],
             )
