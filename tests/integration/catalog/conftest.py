@@ -147,9 +147,9 @@ def _port(server: uvicorn.Server) -> int:
 
 
 @contextlib.asynccontextmanager
-async def served(app: FastAPI) -> AsyncIterator[str]:
+async def served(app: FastAPI, **limits: float) -> AsyncIterator[str]:
     """The URL of an application of ours on a free port, under the server that it has in production."""
-    server = http_server(app, "127.0.0.1", 0)
+    server = http_server(app, "127.0.0.1", 0, **limits)
     task = asyncio.create_task(server.serve())
 
     async def started() -> bool:
@@ -167,7 +167,8 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
 @contextlib.asynccontextmanager
 async def serving(settings: ServeSettings) -> AsyncIterator[Api]:
     """The catalog with settings of its own, and a client of it."""
-    async with served(bootstrap.http_application(settings)) as url, aiohttp.ClientSession() as session:
+    serving = served(bootstrap.http_application(settings), send_seconds=settings.http_send_seconds)
+    async with serving as url, aiohttp.ClientSession() as session:
         yield Api(url, session)
 
 

@@ -1,6 +1,7 @@
 """What surrounds every request: its measure, and the limit on those in flight."""
 
 import time
+from collections.abc import Callable
 from typing import Final
 
 from prometheus_client import Histogram
@@ -52,27 +53,40 @@ class Measured:
             self._seconds.labels(method, route, status).observe(time.perf_counter() - started)
 
 
+def is_for_api(scope: Scope) -> bool:
+    """Whether it is a request to the API, and not one for health, metrics or documentation, which are open."""
+    return scope["type"] == "http" and f"{scope['path']}/".startswith(f"{API}/")
+
+
 class InFlightLimit:
-    """Answers 503 with Retry-After, at once, what comes while `limit` requests to the API are in flight.
+    """Answers 503 with Retry-After, at once, what comes while `limit` requests of a kind are in flight.
 
     So a client that sends more than can be answered costs neither memory nor the time of those who are being answered.
-    Health and metrics are always served.
+
+    Args:
+        limit: how many are taken.
+        kind: what they are called.
+        counts: which ones they are; by default all to the API. Health and metrics are always served.
     """
 
-    def __init__(self, app: ASGIApp, *, limit: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, limit: int, kind: str = "requests", counts: Callable[[Scope], bool] = is_for_api
+    ) -> None:
         self._app = app
         self._limit = limit
+        self._kind = kind
+        self._counts = counts
         self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if not is_for_api(scope):
+        if not self._counts(scope):
             await self._app(scope, receive, send)
             return
         if self._in_flight >= self._limit:
             answer = problem_response(
                 503,
-                f"{self._limit} requests are being answered, as many as this server takes; try again.",
+                f"{self._limit} {self._kind} are being answered, as many as this server takes; try again.",
                 headers={"Retry-After": str(OVERLOADED_RETRY_AFTER_SECONDS)},
             )
             await answer(scope, receive, send)
@@ -82,8 +96,3 @@ class InFlightLimit:
             await self._app(scope, receive, send)
         finally:
             self._in_flight -= 1
-
-
-def is_for_api(scope: Scope) -> bool:
-    """Whether it is a request to the API, and not one for health, metrics or documentation, which are open."""
-    return scope["type"] == "http" and f"{scope['path']}/".startswith(f"{API}/")

@@ -9,6 +9,8 @@ from typing import Any, Final
 import uvicorn
 import uvloop
 
+from lifecycle.send_deadline import SEND_SECONDS, HttpConfig
+
 DRAIN_SECONDS: Final = 8.0
 STARTUP_FAILURE: Final = 3
 """uvicorn's exit code."""
@@ -24,14 +26,16 @@ class HttpServer(uvicorn.Server):
         yield
 
 
-def http_server(app: Any, host: str, port: int, drain_seconds: float = DRAIN_SECONDS) -> HttpServer:
-    """A server with uvloop, our logging, and a bounded wait for requests in flight."""
+def http_server(
+    app: Any, host: str, port: int, *, drain_seconds: float = DRAIN_SECONDS, send_seconds: float = SEND_SECONDS
+) -> HttpServer:
+    """A server with uvloop, our logging, and a bounded wait for requests in flight and for clients that don't read."""
     return HttpServer(
-        uvicorn.Config(
+        HttpConfig(
             app,
+            send_seconds=send_seconds,
             host=host,
             port=port,
-            http="httptools",
             lifespan="on",
             log_config=None,
             log_level="warning",
@@ -42,13 +46,17 @@ def http_server(app: Any, host: str, port: int, drain_seconds: float = DRAIN_SEC
     )
 
 
-def serve_http(app: Any, host: str, port: int, drain_seconds: float = DRAIN_SECONDS) -> None:
+def serve_http(
+    app: Any, host: str, port: int, *, drain_seconds: float = DRAIN_SECONDS, send_seconds: float = SEND_SECONDS
+) -> None:
     """Serve `app` until SIGTERM or SIGINT, then finish the requests in flight for up to `drain_seconds`.
+
+    A client that reads nothing of its answer for `send_seconds` is disconnected.
 
     Raises:
         SystemExit: with uvicorn's code for it (3) when the address can't be bound or the application does not start.
     """
-    server = http_server(app, host, port, drain_seconds)
+    server = http_server(app, host, port, drain_seconds=drain_seconds, send_seconds=send_seconds)
 
     async def serve() -> None:
         for number in STOP_SIGNALS:

@@ -58,8 +58,14 @@ class ServeSettings(ServiceSettings):
     """What price-history wants to see."""
     http_max_requests_in_flight: Annotated[int, Field(ge=1)] = 256
     """Requests to the API that are answered at once; what comes beyond is answered 503."""
+    http_max_batches_in_flight: Annotated[int, Field(ge=1)] = 16
+    """Batches among them, each up to 8 MiB."""
+    http_max_csv_in_flight: Annotated[int, Field(ge=1, le=48)] = 16
+    """CSV histories among them; each has one of the 64 connections to price-history, the rest is for trends."""
     http_body_seconds: Seconds = 30.0
     """How long a request's body may take to arrive."""
+    http_send_seconds: Seconds = 30.0
+    """How long a client may read nothing of its answer; then it is disconnected."""
     price_history_timeout_seconds: Seconds = 5.0
     """From asking price-history to the last byte of its JSON answer."""
     price_history_csv_timeout_seconds: Seconds = 300.0

@@ -31,6 +31,8 @@ class ServeSettings(ServiceSettings):
     """Failed authentications of each address; 0 is no limit."""
     http_max_requests_in_flight: Annotated[int, Field(ge=1)] = 256
     """Requests to the API that are answered at once; what comes beyond is answered 503."""
+    http_send_seconds: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """How long a client may read nothing of its answer; then it is disconnected."""
     database_pool_size: Annotated[int, Field(ge=1)] = 10
     """Connections at most; requests beyond wait for one."""
     database_pool_timeout_seconds: Annotated[float, Field(gt=0)] = 3.0

@@ -35,7 +35,8 @@ def serve() -> None:
     """Serve the HTTP API until SIGTERM."""
     settings = load_settings(ServeSettings)
     configure_logging(settings)
-    serve_http(bootstrap.http_application(settings), settings.host, settings.port)
+    app = bootstrap.http_application(settings)
+    serve_http(app, settings.host, settings.port, send_seconds=settings.http_send_seconds)
 
 
 @app.command()

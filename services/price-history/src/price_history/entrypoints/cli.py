@@ -24,7 +24,7 @@ def serve() -> None:
     """Serve the HTTP API."""
     settings = load_settings(ServeSettings)
     configure_logging(settings)
-    serve_http(http_app(settings), settings.host, settings.port)
+    serve_http(http_app(settings), settings.host, settings.port, send_seconds=settings.http_send_seconds)
 
 
 @app.command()

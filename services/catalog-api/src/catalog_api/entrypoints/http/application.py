@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from catalog_api.entrypoints.http.access import needed_scope
 from catalog_api.entrypoints.http.body_limit import BodyLimit
 from catalog_api.entrypoints.http.changing import add_changing_routes
+from catalog_api.entrypoints.http.costly import is_batch, may_stream_csv
 from catalog_api.entrypoints.http.creation import add_creation_routes
 from catalog_api.entrypoints.http.forwarding import add_forwarding_routes
 from catalog_api.entrypoints.http.openapi import document
@@ -70,6 +71,10 @@ def create_application(
     add_problem_handlers(app, ANSWERS)
     # The last one that is added is the first to see a request.
     app.add_middleware(BodyLimit, seconds=settings.http_body_seconds)
+    app.add_middleware(InFlightLimit, limit=settings.http_max_batches_in_flight, kind="batches", counts=is_batch)
+    app.add_middleware(
+        InFlightLimit, limit=settings.http_max_csv_in_flight, kind="CSV histories", counts=may_stream_csv
+    )
     _add_access(app, credentials, settings)
     app.add_middleware(InFlightLimit, limit=settings.http_max_requests_in_flight)
     if settings.cors_allowed_origins:
