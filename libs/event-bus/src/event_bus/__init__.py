@@ -1,9 +1,10 @@
 """Publishes and consumes the contract's events over RabbitMQ so that none is lost."""
 
 from event_bus.consumer import EventConsumer, Unprocessable
+from event_bus.messages import PublishError
 from event_bus.parked import ParkedMessage, ParkedMessages
 from event_bus.parked_commands import parked_commands
-from event_bus.publisher import EventPublisher, OutgoingEvent, PublishError
+from event_bus.publisher import EventPublisher, OutgoingEvent
 
 __all__ = [
     "EventConsumer",

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from aio_pika import RobustConnection
 from aio_pika.abc import AbstractChannel
@@ -57,6 +57,24 @@ class Nodes:
         return next(self._nodes)
 
 
+class _Broker(RabbitBroker):
+    """A FastStream broker that knows its connection from the first attempt on.
+
+    FastStream knows it only once it is open. The client library tries again for ever, in a task of its own, so whoever
+    gives up before that must be able to close it.
+    """
+
+    amqp: RobustConnection | None = None
+
+    async def _connect(self) -> RobustConnection:
+        self._connection_kwargs["connection_class"] = self._begin
+        return await super()._connect()
+
+    def _begin(self, *args: Any, **options: Any) -> RobustConnection:
+        self.amqp = RobustConnection(*args, **options)
+        return self.amqp
+
+
 class Connection:
     """A FastStream broker with the event of its loss."""
 
@@ -64,8 +82,7 @@ class Connection:
         self.lost = asyncio.Event()
         self.confirmed = 0
         """Publishes confirmed so far: whether the broker makes progress."""
-        self._amqp: RobustConnection | None = None
-        self.broker = RabbitBroker(
+        self.broker = _Broker(
             url,
             timeout=CONNECT_SECONDS,
             default_channel=channel,
@@ -81,14 +98,14 @@ class Connection:
         """Connect and declare the topology.
 
         Raises:
-            BROKER_ERRORS: not done within ten seconds; the connection is closed.
+            BROKER_ERRORS: not done within ten seconds; the connection is closed, as it is when the caller is cancelled.
         """
         try:
             with loss_as_error():
                 async with asyncio.timeout(CONNECT_SECONDS):
-                    self._amqp = await self.broker.connect()
+                    await self.broker.connect()
                     await declare_topology(self.broker)
-        except BROKER_ERRORS:
+        except BaseException:
             await self.close()
             raise
 
@@ -104,27 +121,48 @@ class Connection:
 
     async def channel(self) -> AbstractChannel:
         """A channel of its own over this connection."""
-        if self._amqp is None:
+        if self.broker.amqp is None:
             raise ConnectionError("not open")
-        return await self._amqp.channel()
+        return await self.broker.amqp.channel()
 
     async def blocked(self) -> bool:
         """Whether the broker reads nothing more from this connection, as it does while its memory or disk runs out."""
-        if self._amqp is None or self._amqp.transport is None:
+        if self.broker.amqp is None or self.broker.amqp.transport is None:
             return False
         try:
             # It waits for nothing else on a connection that is open.
             async with asyncio.timeout(0):
-                await self._amqp.transport.ready()
+                await self.broker.amqp.transport.ready()
         except TimeoutError:
             return True
         return False
 
     async def close(self) -> None:
         """Close for good, whatever state it is in, waiting for handlers in flight at most three seconds."""
-        # A broker that reads nothing does not hear a farewell either.
-        seconds = DEAF_CLOSE_SECONDS if await self.blocked() else 2 * CLOSE_SECONDS
         self.lost.set()
-        with contextlib.suppress(*BROKER_ERRORS), loss_as_error():
-            async with asyncio.timeout(seconds):
-                await self.broker.stop()
+        try:
+            # A broker that reads nothing does not hear a farewell either.
+            seconds = DEAF_CLOSE_SECONDS if await self.blocked() else 2 * CLOSE_SECONDS
+            with contextlib.suppress(*BROKER_ERRORS), loss_as_error():
+                async with asyncio.timeout(seconds):
+                    await self.broker.stop()
+        finally:
+            await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        # FastStream comes to this last, if it is not cut short before. A connection left open is opened again and again
+        # by the client library. It goes on closing after us, should the other end keep it waiting.
+        if self.broker.amqp is None or self.broker.amqp.is_closed:
+            return
+        closing = asyncio.create_task(_close(self.broker.amqp))
+        _being_closed.add(closing)
+        closing.add_done_callback(_being_closed.discard)
+        await asyncio.wait([closing], timeout=DEAF_CLOSE_SECONDS)
+
+
+_being_closed: Final[set[asyncio.Task[None]]] = set()
+
+
+async def _close(amqp: RobustConnection) -> None:
+    with contextlib.suppress(*BROKER_ERRORS), loss_as_error():
+        await amqp.close()

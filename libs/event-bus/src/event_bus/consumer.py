@@ -7,6 +7,9 @@
 | raises `Unprocessable`, or the body is no event | parked with the reason, then acked |
 | raises anything else | put aside for half a minute, up to ten times, then parked |
 
+What is parked or put aside goes over a connection of its own: published over the consumer's, it would stop that one's
+acks while the broker blocks publishers. Until it is confirmed the message is held.
+
 At most `prefetch` messages are in hand, so holding them pauses consumption. Handlers must be idempotent: a message
 comes again when the connection or the process is lost before its ack.
 """
@@ -25,10 +28,10 @@ from prometheus_client import Counter, Gauge
 from aggregator_contracts import InvalidEventError, parse_event
 from aggregator_contracts.topology import Subscription
 from event_bus.connection import BROKER_ERRORS, Connection, Nodes, loss_as_error
+from event_bus.messages import MessagePublisher, OutgoingMessage, PublishError
 from lifecycle import wait_for_any
 
 MAX_ATTEMPTS: Final = 10
-PUBLISH_SECONDS: Final = 5.0
 FIRST_PAUSE_SECONDS: Final = 0.2
 LAST_PAUSE_SECONDS: Final = 5.0
 HOLD_SECONDS: Final = 15 * 60.0
@@ -78,6 +81,7 @@ class EventConsumer:
 
     def __init__(self, url: str, *, transient: Sequence[type[Exception]] = (), prefetch: int = 20) -> None:
         self._nodes = Nodes(url)
+        self._moves = MessagePublisher(url)
         self._transient = tuple(transient)
         self._prefetch = prefetch
         self._routes: list[_Route] = []
@@ -103,7 +107,7 @@ class EventConsumer:
             ConnectionError: the connection, a queue or a consumer was lost.
         """
         connection = Connection(self._nodes.next(), Channel(on_return_raises=True))
-        deliveries = [_Deliveries(route, connection, self._transient, stopping) for route in self._routes]
+        deliveries = [_Deliveries(route, connection, self._moves, self._transient, stopping) for route in self._routes]
         for delivery in deliveries:
             delivery.attach(self._prefetch)
         await connection.open()
@@ -115,6 +119,7 @@ class EventConsumer:
         finally:
             self._connection = None
             await connection.close()
+            await self._moves.stop()
 
     async def _watch(self, connection: Connection, stopping: asyncio.Event) -> None:
         probing = asyncio.create_task(self._probe(connection))
@@ -154,11 +159,13 @@ class _Deliveries:
         self,
         route: _Route,
         connection: Connection,
+        moves: MessagePublisher,
         transient: tuple[type[Exception], ...],
         stopping: asyncio.Event,
     ) -> None:
         self._route = route
         self._connection = connection
+        self._moves = moves
         self._transient = transient
         self._stopping = stopping
 
@@ -190,25 +197,26 @@ class _Deliveries:
 
     async def _settle(self, message: RabbitMessage) -> str:
         try:
-            if not await self._handle_when_possible(message.body):
+            if not await self._until_possible(lambda: self._route.handle(message.body), self._transient):
                 return "returned"
         except Unprocessable as verdict:
-            await self._park(message, str(verdict))
-            return "parked"
+            return await self._park(message, str(verdict))
         except Exception as error:  # noqa: BLE001 - whatever a handler raises, the message is kept
             return await self._put_aside(message, error)
         await message.ack()
         return "handled"
 
-    async def _handle_when_possible(self, body: bytes) -> bool:
-        """Handle it, waiting while a dependency is down; False when the wait was given up."""
+    async def _until_possible(
+        self, attempt: Callable[[], Awaitable[None]], transient: tuple[type[Exception], ...]
+    ) -> bool:
+        """Do it, waiting while a dependency is down; False when the wait was given up."""
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + HOLD_SECONDS
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
-                await self._route.handle(body)
-            except self._transient as error:
+                await attempt()
+            except transient as error:
                 _log.warning("consumption_paused", queue=self._route.subscription.queue, error=repr(error))
             else:
                 return True
@@ -224,30 +232,31 @@ class _Deliveries:
         attempts = int(message.headers.get(ATTEMPTS_HEADER, 0)) + 1
         _log.error("handler_failed", queue=subscription.queue, attempts=attempts, exc_info=error)
         if attempts >= MAX_ATTEMPTS:
-            await self._park(message, f"failed {attempts} times, last with {type(error).__name__}: {error}")
-            return "parked"
-        await self._move(message, subscription.retry_queue, {ATTEMPTS_HEADER: attempts})
-        return "retried"
+            return await self._park(message, f"failed {attempts} times, last with {type(error).__name__}: {error}")
+        return await self._move(message, subscription.retry_queue, {ATTEMPTS_HEADER: attempts}, "retried")
 
-    async def _park(self, message: RabbitMessage, reason: str) -> None:
+    async def _park(self, message: RabbitMessage, reason: str) -> str:
         subscription = self._route.subscription
         _log.error("message_parked", queue=subscription.queue, message_id=message.message_id, reason=reason)
-        await self._move(
-            message,
-            subscription.parked_queue,
-            {REASON_HEADER: reason[:1000], QUEUE_HEADER: subscription.queue},
+        headers = {REASON_HEADER: reason[:1000], QUEUE_HEADER: subscription.queue}
+        return await self._move(message, subscription.parked_queue, headers, "parked")
+
+    async def _move(self, message: RabbitMessage, queue: str, headers: dict[str, Any], outcome: str) -> str:
+        moved = OutgoingMessage(
+            message.message_id,
+            message.raw_message.type,
+            message.body,
+            message.content_type,
+            routing_key=queue,
+            headers=headers,
         )
 
-    async def _move(self, message: RabbitMessage, queue: str, headers: dict[str, Any]) -> None:
-        async with asyncio.timeout(PUBLISH_SECONDS):
-            await self._connection.broker.publish(
-                message.body,
-                routing_key=queue,
-                headers=headers,
-                content_type=message.content_type,
-                message_id=message.message_id,
-                message_type=message.raw_message.type,
-                persist=True,
-                mandatory=True,
-            )
+        async def publish() -> None:
+            # Without an end while the broker blocks publishers, which can be longer than a message may be held.
+            async with asyncio.timeout(HOLD_SECONDS):
+                await self._moves.send_messages([moved])
+
+        if not await self._until_possible(publish, (PublishError,)):
+            return "returned"
         await message.ack()
+        return outcome
