@@ -10,6 +10,7 @@ import aio_pika
 import aiohttp
 import pytest
 from tests.disk_alarm import disk_alarm
+from tests.faults.laboratory.proxy import Proxies
 
 from aggregator_contracts import (
     Event,
@@ -114,6 +115,79 @@ async def test_a_broker_that_blocks_publishers_is_waited_for_and_has_each_event_
         await after.publish([last])
         await after.stop()
         assert await inbox.holds(3) == [before, during, last]
+
+
+async def test_a_poison_message_that_waits_for_a_blocked_broker_holds_no_other_back(
+    private_broker: RabbitNode,
+) -> None:
+    url = private_broker.url()
+    publisher = EventPublisher(url)
+    await publisher.start()
+    innocents = [created() for _ in range(30)]
+    inbox = Inbox()
+    async with await aio_pika.connect(url) as connection, AsyncExitStack() as alarm:
+        channel = await connection.channel()
+        await channel.default_exchange.publish(aio_pika.Message(b"poison"), SYNC_PRODUCTS.queue)
+        await publisher.publish(innocents)
+        alarm.enter_context(disk_alarm(private_broker))
+        async with consuming(url, inbox, prefetch=5):
+            assert await inbox.holds(30) == innocents
+            parked = await channel.declare_queue(SYNC_PRODUCTS.parked_queue, passive=True)
+            assert parked.declaration_result.message_count == 0
+            await alarm.aclose()
+            assert (await message_in(channel, SYNC_PRODUCTS.parked_queue)).body == b"poison"
+            # Those not acked would have come again by now.
+            last = created()
+            await publisher.publish([last])
+            assert await inbox.holds(31) == [*innocents, last]
+    await publisher.stop()
+
+
+async def no_others_than(tasks: set[asyncio.Task[object]], seconds: float) -> None:
+    """Wait until all tasks begun since have ended."""
+    async with asyncio.timeout(seconds):
+        while others := asyncio.all_tasks() - tasks - {asyncio.current_task()}:
+            await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def test_connects_that_nobody_waits_for_leave_no_connection_behind(
+    rabbitmq_url: str, rabbitmq_management: BrokerManagement
+) -> None:
+    before = asyncio.all_tasks()
+    with Proxies() as proxies:
+        url = proxies.reach(rabbitmq_url)
+        proxies.broker.black_hole()
+        publisher, consumer = EventPublisher(url), EventConsumer(url)
+        for _ in range(3):
+            for connecting in (publisher.check(), consumer.run(asyncio.Event())):
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(connecting, 0.2)
+        # One for readiness to come true, and those of the consumer.
+        assert len(proxies.broker.attempts) == 1 + 3
+        proxies.restore()
+        await publisher.publish([created()])
+        vhost = rabbitmq_url.rpartition("/")[2]
+        async with asyncio.timeout(20):
+            # Listed by the broker's management with a delay.
+            while len(rabbitmq_management.call("GET", f"/vhosts/{vhost}/connections")) != 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.5)
+        await publisher.stop()
+        # The client library would go on connecting in a task of its own.
+        await no_others_than(before, 10)
+
+
+async def test_a_connection_given_up_in_a_black_hole_is_not_opened_again_by_itself(rabbitmq_url: str) -> None:
+    before = asyncio.all_tasks()
+    with Proxies() as proxies:
+        publisher = EventPublisher(proxies.reach(rabbitmq_url), timeout=0.5)
+        await publisher.start()
+        proxies.broker.black_hole()
+        with pytest.raises(PublishError):
+            await publisher.publish([created()])
+        await publisher.stop()
+        proxies.restore()
+        await no_others_than(before, 10)
+        assert len(proxies.broker.attempts) == 1
 
 
 async def test_events_arrive_whole_and_in_order(rabbitmq_url: str, publisher: EventPublisher) -> None:
