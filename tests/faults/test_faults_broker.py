@@ -8,6 +8,8 @@ from tests.faults.laboratory.laboratory import Laboratory
 from tests.faults.laboratory.load import Load
 from tests.faults.laboratory.report import Report
 
+from devstack.linux_processes import megabytes
+
 pytestmark = pytest.mark.thorough
 
 AWAY_SECONDS = 10
@@ -17,6 +19,8 @@ ALARM_SECONDS = 60
 BEFORE_SECONDS = 15
 OUTBOX_SECONDS = 60
 STOPPED = "catalog-api-work"
+POLLING = "offers-sync-work"
+MOST_GROWTH_MEGABYTES = 50
 STOP_SECONDS = 10
 LEAST_P99_SECONDS = 0.25
 """Below this, twice the latency of before is within the noise of a machine with two cores."""
@@ -86,10 +90,14 @@ def test_the_broker_blocks_publishers(laboratory: Laboratory, report: Report) ->
     with laboratory.load(3, rate=10) as load:
         began = time.monotonic()
         laboratory.until(lambda: time.monotonic() > began + BEFORE_SECONDS, 60, "a while before")
+        memory = megabytes(laboratory.pid(POLLING))
         with disk_alarm(laboratory.part("rabbitmq")):
             blocked_at = time.monotonic()
             laboratory.until(lambda: time.monotonic() > blocked_at + ALARM_SECONDS, 90, "a minute")
             freed_at = time.monotonic()
+            growth = megabytes(laboratory.pid(POLLING)) - memory
+            report.note(f"{POLLING} grew by {growth:.0f} MB meanwhile")
+            assert growth < MOST_GROWTH_MEGABYTES
             report.note(f"{STOPPED} stopped in {stop(laboratory):.1f} s meanwhile")
             assert laboratory.outbox() > 0, "nothing was held back"
             report.note(f"{laboratory.outbox()} events in the outbox")

@@ -88,6 +88,11 @@ class Chunks(Generic[T]):
         self._enough = asyncio.Event()
         self._closed = False
 
+    @property
+    def waiting(self) -> int:
+        """Items not handed over yet: whoever adds them must stop when they are not asked for."""
+        return len(self._items)
+
     def add(self, item: T) -> None:
         """Add one."""
         self._items.append(item)

@@ -26,6 +26,8 @@ TICK_SECONDS: Final = 0.2
 MAX_BACKLOG: Final = 1000
 CHUNK: Final = 100
 CHUNK_SECONDS: Final = 0.2
+MAX_WAITING: Final = 500
+"""Results that wait while others are settled, which takes as long as a broker blocks publishers."""
 RETRY_SECONDS: Final = 2.0
 GRACE_SECONDS: Final = 2.5
 SETTLE_SECONDS: Final = 5.0
@@ -159,6 +161,8 @@ class _Shift:
         done, self._done_before = self._crew.done - self._done_before, self._crew.done
         parts = self._parts
         if parts.tokens.token is None or not parts.gate.would_admit() or time.monotonic() < self._publish_again_at:
+            return 0
+        if self._results.waiting > MAX_WAITING:
             return 0
         if parts.gate.state != "open":
             return 1
