@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain, pairwise
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -46,6 +47,7 @@ from price_history.use_cases.known_products import AddProduct, DeleteProduct
 from price_history.use_cases.record_offers import RecordOffers
 
 EXAMPLES = 40
+PRODUCTS = 3
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
@@ -55,14 +57,12 @@ lists = st.dictionaries(st.sampled_from("abc"), st.tuples(st.integers(0, 3), st.
 
 @dataclass(frozen=True)
 class Life:
-    """What happens to one product, in numbers that refer to its events; the order in which they come is drawn apart."""
+    """What happens to one product; the order in which it is told is drawn apart."""
 
     changes: int
     lists: list[Listed]
     registered: list[bool]
     deleted: bool
-    #: Positions in `events`, each at least once.
-    deliveries: list[int]
 
     def events(self, product_id: UUID) -> list[Event]:
         """In their true order."""
@@ -95,17 +95,31 @@ class Life:
 
 @st.composite
 def lives(draw: st.DrawFn) -> Life:
-    life = Life(
+    return Life(
         changes=draw(st.integers(0, 3)),
         lists=draw(st.lists(lists, min_size=1, max_size=4)),
         registered=draw(st.lists(st.booleans(), min_size=1, max_size=3)),
         deleted=draw(st.booleans()),
-        deliveries=[],
     )
-    count = len(life.events(uuid4()))
-    repeated = draw(st.lists(st.integers(0, count - 1), max_size=count))
-    life.deliveries.extend(draw(st.permutations([*range(count), *repeated])))
-    return life
+
+
+@dataclass(frozen=True)
+class Course:
+    """Some products, and how their events come."""
+
+    lives: list[Life]
+    #: What waits together, in turn: each event at least once, as the number of a life and a position in its events.
+    bunches: list[list[tuple[int, int]]]
+
+
+@st.composite
+def courses(draw: st.DrawFn) -> Course:
+    drawn = draw(st.lists(lives(), min_size=1, max_size=PRODUCTS))
+    every = [(number, position) for number, life in enumerate(drawn) for position in range(len(life.events(uuid4())))]
+    repeated = draw(st.lists(st.sampled_from(every), max_size=len(every)))
+    deliveries = draw(st.permutations([*every, *repeated]))
+    cuts = sorted(draw(st.sets(st.integers(1, len(deliveries) - 1))))
+    return Course(drawn, [deliveries[begin:end] for begin, end in pairwise([0, *cuts, len(deliveries)])])
 
 
 @dataclass(frozen=True)
@@ -164,24 +178,25 @@ async def consumers(migrated_databases: dict[str, str]) -> AsyncIterator[Consume
 
 
 @pytest.mark.fault("F15")
-@given(lives())
+@given(courses())
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_any_order_and_any_repetition_end_in_the_same_state(
-    consumers: Consumers, report: Report, life: Life
+    consumers: Consumers, report: Report, course: Course
 ) -> None:
-    report.figures = [f"{EXAMPLES} lives of a product, all consumers"]
+    report.figures = [f"{EXAMPLES} times up to {PRODUCTS} lives of products, all consumers, one by one and in bunches"]
     # The catalog owns the product, so it is there before any news of it; its deletion there is no event's doing.
-    [product] = await consumers.create([ProductText("name 1", "")])
-    events = life.events(product.id)
-    for position in life.deliveries:
-        await consumers.deliver(events[position])
-    state = end_state(consumers, product.id)
-    assert state == expected(life)
-    recorded = price_changes(consumers, product.id)
-    for event in events:
+    products = await consumers.create([ProductText("name 1", "")] * len(course.lives))
+    ids = [product.id for product in products]
+    events = [life.events(product_id) for life, product_id in zip(course.lives, ids, strict=True)]
+    for bunch in course.bunches:
+        await asyncio.gather(*(consumers.deliver(events[number][position]) for number, position in bunch))
+    states = [end_state(consumers, product_id) for product_id in ids]
+    assert states == [expected(life) for life in course.lives]
+    recorded = [price_changes(consumers, product_id) for product_id in ids]
+    for event in chain.from_iterable(events):
         await consumers.deliver(event)
-    assert end_state(consumers, product.id) == state, "a replay of everything changes nothing"
-    assert price_changes(consumers, product.id) == recorded, "a replay adds nothing to history"
+    assert [end_state(consumers, product_id) for product_id in ids] == states, "a replay of everything changes nothing"
+    assert [price_changes(consumers, product_id) for product_id in ids] == recorded, "a replay adds nothing to history"
 
 
 def end_state(consumers: Consumers, product_id: UUID) -> dict[str, Any]:
