@@ -62,6 +62,7 @@ class Books:
             live = self._catalog(balance, load)
             self._registrations(balance, live, load)
             self._events(balance, live)
+            self._deleted(balance, {product.id for product in load.products if product.id} - live.keys())
             self._offers(balance, live)
             self._history(balance, live)
         return balance
@@ -72,10 +73,14 @@ class Books:
             cursor.execute(sql, tuple(parameters) or None)
             return cursor.fetchall()
 
+    def queues(self) -> list[dict[str, Any]]:
+        """All queues as the broker's management shows them; at most a second old."""
+        queues: list[dict[str, Any]] = self.management.call("GET", f"/queues/{VHOST}")
+        return queues
+
     def queue_lengths(self) -> dict[str, int]:
         """Messages in each queue, those in the hands of consumers included; at most a second old."""
-        queues = self.management.call("GET", f"/queues/{VHOST}")
-        return {queue["name"]: queue.get("messages", -1) for queue in queues}
+        return {queue["name"]: queue.get("messages", -1) for queue in self.queues()}
 
     def messages(self, queue: str, *, take: bool = False) -> list[str]:
         """The ids of the messages of a queue, which stay there unless they are to be taken."""
@@ -103,7 +108,7 @@ class Books:
         rows = self.query(
             "catalog",
             "SELECT id::text, name, description, version FROM products WHERE name LIKE %s",
-            [f"load {load.seed} %"],
+            [load.names],
         )
         stored = {product_id: State(*state) for product_id, *state in rows}
         by_name = {state.name: product_id for product_id, state in stored.items()}
@@ -134,7 +139,7 @@ class Books:
         pending = self.query(
             "catalog",
             "SELECT count(*) FROM products WHERE name LIKE %s AND registration <> 'registered'",
-            [f"load {load.seed} %"],
+            [load.names],
         )
         if pending != [(0,)]:
             balance.unsettled.append(f"{pending[0][0]} products are not shown as registered")
@@ -146,6 +151,18 @@ class Books:
                 balance.lost.append(f"versions {missing} of product {product_id} were never published")
         deleted = {event["subject"] for event in self.record.of("catalog.product-deleted.v1")}
         balance.duplicated.extend(f"{product_id} was told deleted and lives" for product_id in live.keys() & deleted)
+
+    def _deleted(self, balance: Balance, gone: set[str]) -> None:
+        """A product that is gone from the catalog must be gone everywhere, and stay known as deleted."""
+        told = {event["subject"] for event in self.record.of("catalog.product-deleted.v1")}
+        places = {
+            "offers_sync": "SELECT product_id::text FROM products WHERE status = 'deleted' AND NOT EXISTS"
+            " (SELECT FROM polled_products WHERE polled_products.product_id = products.product_id)",
+            "price_history": "SELECT product_id::text FROM products WHERE deleted_at IS NOT NULL",
+        }
+        buried = {database: {row[0] for row in self.query(database, sql)} for database, sql in places.items()}
+        for place, known in {"the events": told, **buried}.items():
+            balance.lost.extend(f"{product_id} is deleted, and not so in {place}" for product_id in gone - known)
 
     def _offers(self, balance: Balance, live: dict[str, State]) -> None:
         truth = self.offers_ms.offers()

@@ -72,7 +72,7 @@ class Laboratory:
     def load(self, seed: int, rate: float = 30.0, timeout_seconds: float = 6.0) -> Load:
         """Writes on the catalog, which no other load in the life of this laboratory is taken for."""
         self._loads += 1
-        return Load(self.catalog_url, seed * 1000 + self._loads, rate, timeout_seconds)
+        return Load(self.catalog_url, self._loads, seed, rate, timeout_seconds)
 
     def part(self, name: str) -> Part:
         """A process by its name."""
@@ -187,7 +187,7 @@ class Laboratory:
 
     def clear(self, load: Load) -> None:
         """Delete what a load has left, so that the next one is not polled beside it."""
-        rows = self.books.query("catalog", "SELECT id::text FROM products WHERE name LIKE %s", [f"load {load.seed} %"])
+        rows = self.books.query("catalog", "SELECT id::text FROM products WHERE name LIKE %s", [load.names])
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda row: self.call("DELETE", f"/products/{row[0]}"), rows))
 

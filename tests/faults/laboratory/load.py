@@ -58,6 +58,8 @@ class Load:
     """Users who create, change, delete and read products, at `rate` requests per second in all, while inside."""
 
     catalog_url: str
+    #: Which load of its laboratory it is: part of its products' names, and of nothing that is drawn.
+    number: int
     seed: int
     rate: float = 30.0
     #: After which a request without an answer is unknown.
@@ -81,6 +83,11 @@ class Load:
         self._stop.set()
         self._thread.join()
         self.seconds += time.monotonic() - self._began
+
+    @property
+    def names(self) -> str:
+        """An SQL pattern for the names of its products, and of those of no other load."""
+        return f"load {self.number} %"
 
     def count(self, outcome: Outcome) -> int:
         """How many requests ended so."""
@@ -143,7 +150,7 @@ class _User:
 
     def _new(self) -> Written:
         self._count += 1
-        return Written(f"load {self._load.seed} {self._number} {self._count}", {None})
+        return Written(f"load {self._load.number} {self._number} {self._count}", {None})
 
     def _keep(self, product: Written) -> None:
         self._own.append(product)
