@@ -1,39 +1,70 @@
 """Processes of ours that are killed, again and again and at any moment, and processes that are asked to stop."""
 
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from random import Random
 
+import psycopg2
 import pytest
 from tests.faults.laboratory.laboratory import Laboratory
 from tests.faults.laboratory.report import Report
 
 KILLS = 5
-ROUNDS = 3
-CONSUMERS = ("catalog-api-work", "offers-sync-work", "price-history-work")
+ROUNDS = 2
+HISTORY = "price-history-work"
+CONSUMERS = ("catalog-api-work", "offers-sync-work", HISTORY)
+DELAY_SECONDS = 0.03
+MANY_KILLS = 22
+"""RabbitMQ 4 gives a message up after 20 deliveries, where no one asks for another limit."""
 STOP_SECONDS = 10.0
 
 
 @pytest.mark.fault("F4")
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(240)
 def test_consumers_killed_again_and_again_with_messages_in_flight(laboratory: Laboratory, report: Report) -> None:
-    # Each statement takes a little, so that whoever is killed has messages in hand.
-    laboratory.proxies.database.delay(0.01)
+    # Each statement takes a while, so that a consumer has messages in hand.
+    laboratory.proxies.database.delay(DELAY_SECONDS)
     with laboratory.load(4, rate=15) as load:
         laboratory.until(lambda: polled(laboratory) > 10, 30, "offers flow")
         poison = laboratory.poison()
-        for _ in range(ROUNDS):
-            for name in CONSUMERS:
-                laboratory.stack.kill_process(name)
-                laboratory.until(lambda name=name: backlog(laboratory, name) > 0, 20, f"messages wait for {name}")  # type: ignore[misc]
-                laboratory.stack.start_process(name)
-            # Killed again as soon as they consume, so that most of what they ever had in hand comes again.
+        before = redelivered(laboratory)
+        for name in ROUNDS * CONSUMERS:
+            laboratory.until(lambda name=name: in_hand(laboratory, name) > 0, 60, f"{name} has messages in hand")  # type: ignore[misc]
+            laboratory.restart(name)
             laboratory.until(lambda: not laboratory.not_ready(), 30, "ready to be killed")
         laboratory.proxies.restore()
         report.recovered(laboratory.recovery_seconds(within=30))
     report.loaded(load)
-    report.note(f"{ROUNDS * len(CONSUMERS)} kills, {len(poison)} messages of poison parked, and nothing else")
     report.balanced(laboratory.drain(load, poison=poison))
+    again = redelivered(laboratory) - before
+    report.note(f"{ROUNDS * len(CONSUMERS)} kills, {again} deliveries again, {len(poison)} messages of poison parked")
+    assert again > 0
     laboratory.take_poison()
+    laboratory.clear(load)
+
+
+@pytest.mark.fault("F4")
+@pytest.mark.thorough
+@pytest.mark.timeout(600)
+def test_one_consumer_killed_more_often_than_a_broker_delivers_by_default(
+    laboratory: Laboratory, report: Report
+) -> None:
+    with laboratory.load(4, rate=3) as load:
+        laboratory.until(lambda: polled(laboratory) > 10, 30, "offers flow")
+        before = redelivered(laboratory)
+        with locked(laboratory):
+            for _ in range(MANY_KILLS):
+                laboratory.until(lambda: in_hand(laboratory, HISTORY) > 0, 60, "messages in hand")
+                all_again = redelivered(laboratory) + in_hand(laboratory, HISTORY)
+                laboratory.restart(HISTORY)
+                laboratory.until(lambda least=all_again: redelivered(laboratory) >= least, 60, "all of them come again")  # type: ignore[misc]
+        again = redelivered(laboratory) - before
+        report.recovered(laboratory.recovery_seconds(within=30))
+    report.loaded(load)
+    report.note(f"{MANY_KILLS} kills, {again} deliveries again")
+    assert again >= MANY_KILLS
+    report.balanced(laboratory.drain(load))
     laboratory.clear(load)
 
 
@@ -86,7 +117,24 @@ def polled(laboratory: Laboratory) -> int:
     return int(count)
 
 
-def backlog(laboratory: Laboratory, name: str) -> int:
-    """Messages of a service's queues that it has not handled."""
-    service = name.removesuffix("-work")
-    return sum(count for queue, count in laboratory.books.queue_lengths().items() if queue.startswith(f"{service}."))
+def in_hand(laboratory: Laboratory, name: str) -> int:
+    """Messages that the process has taken and not acknowledged; as of a second ago."""
+    prefix = f"{name.removesuffix('-work')}."
+    queues = laboratory.books.queues()
+    return sum(queue.get("messages_unacknowledged", 0) for queue in queues if queue["name"].startswith(prefix))
+
+
+def redelivered(laboratory: Laboratory) -> int:
+    """Deliveries of messages that had been delivered before, since the broker began."""
+    return sum(queue.get("message_stats", {}).get("redeliver", 0) for queue in laboratory.books.queues())
+
+
+@contextmanager
+def locked(laboratory: Laboratory) -> Iterator[None]:
+    """While inside, the database lets no one write history's products, so that who writes there waits."""
+    with (
+        closing(psycopg2.connect(laboratory.books.databases["price_history"])) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("LOCK TABLE products IN EXCLUSIVE MODE")
+        yield
