@@ -27,7 +27,7 @@ from offers_sync.domain.products import Product
 from offers_sync.offers_ms.client import OffersClient
 from offers_sync.offers_ms.http import HttpCaller
 
-TIMEOUT = 1.5
+TIMEOUT = 4.0
 
 
 @dataclass
