@@ -50,7 +50,7 @@ class ServeSettings(ServiceSettings):
     """How long a token that was looked up is good without another look: the time until a revocation is effective."""
     rate_limit_per_minute: PerMinute | None = None
     """For each token; with access off, for each address. None is 6000 for tokens and no limit for addresses."""
-    unauthenticated_rate_limit_per_minute: PerMinute = 60
+    unauthenticated_rate_limit_per_minute: PerMinute = 600
     """Failed authentications of each address."""
     cors_allowed_origins: Annotated[Origins, NoDecode] = ()
     """Whose pages may use the API from a browser."""

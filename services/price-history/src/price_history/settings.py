@@ -27,7 +27,7 @@ class ServeSettings(ServiceSettings):
     api_auth: Literal["required", "off"] = "required"
     price_history_token: SharedSecret | None = None
     """What the catalog must show when access is required; without it nobody is let in."""
-    unauthenticated_rate_limit_per_minute: Annotated[int, Field(ge=0, le=10_000_000)] = 60
+    unauthenticated_rate_limit_per_minute: Annotated[int, Field(ge=0, le=10_000_000)] = 600
     """Failed authentications of each address; 0 is no limit."""
     http_max_requests_in_flight: Annotated[int, Field(ge=1)] = 256
     """Requests to the API that are answered at once; what comes beyond is answered 503."""
