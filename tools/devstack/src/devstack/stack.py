@@ -175,7 +175,7 @@ class Stack:
 
     def _first_api_token(self, plan: Plan) -> str:
         token = api_access.new_token(plan, self.folder)
-        self._say(f"the first admin token of this stack, shown this once: {token}")
+        self._say(f"the first admin token of this stack, also in stack.json while it runs: {token}")
         return token
 
     def _launch_servers(self, ports: Ports) -> tuple[PostgresServer, Broker]:
