@@ -1,15 +1,21 @@
-"""What was published, as another system saw it: a durable queue of its own, bound to all, read over plain AMQP."""
+"""What was published, as another system saw it: durable queues of its own, bound to all, read over plain AMQP.
+
+There are several because a message without a confirm may have reached some queues and not others, as when a cluster of
+brokers falls apart: what only one of ours had would be missing from a record that is kept in a single queue.
+"""
 
 import asyncio
 import json
 from collections import defaultdict
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 import aio_pika
+from aio_pika.abc import AbstractQueue
 
-QUEUE: Final = "fault-suite.record"
+QUEUES: Final = tuple(f"fault-suite.record.{number}" for number in range(3))
 EXCHANGE: Final = "aggregator.events"
 
 Json = dict[str, Any]
@@ -17,10 +23,11 @@ Json = dict[str, Any]
 
 @dataclass
 class Record:
-    """Every message published since `begin`, in the order of arrival, repetitions included."""
+    """Every message published since `begin`, in order of arrival; after those of the first queue what only others have."""
 
     url: str
     events: list[Json] = field(default_factory=list)
+    _ids: set[str] = field(default_factory=set)
 
     def begin(self) -> None:
         """Bind the queue."""
@@ -33,27 +40,21 @@ class Record:
     async def _begin(self) -> None:
         async with await aio_pika.connect(self.url) as connection:
             channel = await connection.channel()
-            queue = await channel.declare_queue(QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
-            await queue.bind(EXCHANGE, "#")
+            for name in QUEUES:
+                arguments: Any = {"x-queue-type": "quorum", "x-queue-leader-locator": "balanced"}
+                queue = await channel.declare_queue(name, durable=True, arguments=arguments)
+                await queue.bind(EXCHANGE, "#")
 
     async def _read(self) -> None:
         async with await aio_pika.connect(self.url) as connection:
-            channel = await connection.channel()
-            await channel.set_qos(prefetch_count=1000)
-            queue = await channel.declare_queue(QUEUE, passive=True)
-            waiting = queue.declaration_result.message_count or 0
-            if not waiting:
-                return
-            async with queue.iterator() as messages:
-                async for message in messages:
-                    self.events.append(json.loads(message.body))
-                    waiting -= 1
-                    if not waiting:
-                        # What comes after it is given back when the connection closes.
-                        await message.ack(multiple=True)
-                        return
-                    if waiting % 500 == 0:
-                        await message.ack(multiple=True)
+            for name in QUEUES:
+                channel = await connection.channel()
+                await channel.set_qos(prefetch_count=1000)
+                async for body in _taken(await channel.declare_queue(name, passive=True)):
+                    event = json.loads(body)
+                    if event["id"] not in self._ids:
+                        self._ids.add(event["id"])
+                        self.events.append(event)
 
     def of(self, kind: str) -> list[Json]:
         """The events of one type."""
@@ -80,6 +81,21 @@ class Record:
                     )
                 )
         return lists
+
+
+async def _taken(queue: AbstractQueue) -> AsyncIterator[bytes]:
+    """The bodies of the messages that are there now; what comes after them is given back when the connection closes."""
+    waiting = queue.declaration_result.message_count or 0
+    if not waiting:
+        return
+    async with queue.iterator() as messages:
+        async for message in messages:
+            yield message.body
+            waiting -= 1
+            if not waiting or waiting % 500 == 0:
+                await message.ack(multiple=True)
+            if not waiting:
+                return
 
 
 @dataclass(frozen=True)
