@@ -23,7 +23,7 @@ Json = dict[str, Any]
 
 @dataclass
 class Record:
-    """Every message published since `begin`, in order of arrival; after those of the first queue what only others have."""
+    """Every message published since `begin`, in order of arrival; then what only another queue than the first has."""
 
     url: str
     events: list[Json] = field(default_factory=list)
