@@ -101,23 +101,16 @@ def worker(settings: WorkSettings) -> Worker:
 
 def importer(settings: DatabaseSettings) -> tuple[ImportProducts, Database]:
     """For `import`; the database is to be opened around it."""
-    database = Database(
-        settings.database_url,
-        application_name="catalog-api-import",
-        pool_size=1,
-        pool_timeout=30,
-        statement_timeout=60,
-    )
+    database = _database_of_a_command(settings, "catalog-api-import")
     return ImportProducts(CreateProducts(database)), database
 
 
 def token_management(settings: DatabaseSettings) -> tuple[ManageTokens, Database]:
     """For `tokens` and `migrate`; the database is to be opened around it."""
-    database = Database(
-        settings.database_url,
-        application_name="catalog-api-tokens",
-        pool_size=1,
-        pool_timeout=30,
-        statement_timeout=60,
-    )
+    database = _database_of_a_command(settings, "catalog-api-tokens")
     return ManageTokens(database), database
+
+
+def _database_of_a_command(settings: DatabaseSettings, name: str) -> Database:
+    # A command does one thing after the other, and may take its time.
+    return Database(settings.database_url, application_name=name, pool_size=1, pool_timeout=30, statement_timeout=60)
