@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.fernet import Fernet
 
 if TYPE_CHECKING:
     from tests.integration.sync.conftest import Sync
@@ -117,6 +118,44 @@ async def test_a_given_token_is_used_and_none_is_asked_for(sync: "Sync") -> None
     assert sync.cli("rekey", offers_access_token=token).returncode == 1
 
 
+async def test_a_stored_token_is_encrypted_and_keys_are_changed_without_asking_for_another(sync: "Sync") -> None:
+    worker = await sync.started()
+    token = stored_token(sync)
+    assert worker.stop() == 0
+
+    old, new = (Fernet.generate_key().decode() for _ in range(2))
+    for keys in (old, f"{new},{old}", new):
+        worker = sync.start(offers_token_keys=keys)
+        await sync.until(worker.ready, 60)
+        assert Fernet(keys.split(",")[0]).decrypt(stored_token(sync)).decode() == token
+        assert sync.cli("token", "show", "--reveal", offers_token_keys=keys).stdout == f"{token}\n"
+        assert worker.stop() == 0
+        assert not any(secret in worker.log for secret in (token, old, new))
+    await sync.started(offers_token_keys=new)
+    await sync.registered(1)
+    assert {call["token"] for call in sync.calls("register")} == {token}
+    assert len(sync.calls("auth")) == 1
+
+
+async def test_without_its_key_a_token_is_neither_used_nor_replaced(sync: "Sync") -> None:
+    key = Fernet.generate_key().decode()
+    worker = await sync.started(offers_token_keys=key)
+    sealed = stored_token(sync)
+    assert worker.stop() == 0
+
+    for keys in ({}, {"offers_token_keys": Fernet.generate_key().decode()}):
+        worker = sync.start(**keys)
+        await sync.until(lambda worker=worker: "OFFERS_TOKEN_KEYS" in worker.log)
+        assert worker.get("/readyz")[0] == 503
+        assert worker.stop() == 0
+        assert "OFFERS_TOKEN_KEYS" in sync.cli("token", "show", **keys).stderr
+    assert stored_token(sync) == sealed
+    assert len(sync.calls("auth")) == 1
+
+    assert sync.cli("token", "set", "of-the-same-account").returncode == 0
+    assert stored_token(sync) == "of-the-same-account"
+
+
 def test_token_commands_say_what_is_wrong(sync: "Sync") -> None:
     assert sync.cli("token", "show").stderr == "offers-sync: no token is stored\n"
     assert sync.cli("token", "set", "a b").returncode == 1
@@ -126,6 +165,10 @@ def test_token_commands_say_what_is_wrong(sync: "Sync") -> None:
     assert malformed.returncode == 2
     assert malformed.stderr.count("\n") == 1
     assert "OFFERS_BASE_URL" in malformed.stderr
+    guess = sync.cli("token", "show", offers_token_keys="hunter2")
+    assert guess.returncode == 2
+    assert "OFFERS_TOKEN_KEYS" in guess.stderr
+    assert "hunter2" not in guess.stderr
 
 
 class TestSecondGeneration:

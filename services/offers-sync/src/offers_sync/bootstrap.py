@@ -12,7 +12,8 @@ from aggregator_contracts.topology import SYNC_PRODUCTS
 from event_bus import EventConsumer, EventPublisher
 from lifecycle import DatabaseDisk, Loop, Readiness
 from offers_sync import metrics
-from offers_sync.db.engine import DatabaseUnavailableError, answers, create_engine, create_session_engine
+from offers_sync.db.access_tokens import StoredTokens
+from offers_sync.db.engine import DatabaseUnavailableError, answers, create_engine, create_session_engine, transaction
 from offers_sync.domain.call_gate import CallGate
 from offers_sync.entrypoints.events import ProductEvents
 from offers_sync.offers_ms.client import OffersClient
@@ -67,7 +68,7 @@ async def worker(settings: WorkSettings) -> AsyncIterator[Worker]:
 async def rekey(settings: OffersMsSettings) -> AsyncIterator[Rekey]:
     """The parts of `offers-sync rekey`."""
     async with offers_client(settings) as client:
-        yield Rekey(_sessions(settings), client, settings.refresh_token)
+        yield Rekey(_sessions(settings), StoredTokens(settings.token_keys), client, settings.refresh_token)
 
 
 @asynccontextmanager
@@ -87,7 +88,8 @@ def _assemble(
 ) -> Worker:
     gate = CallGate()
     slots = RequestSlots(settings.offers_max_concurrency, settings.offers_max_requests_per_second)
-    tokens = TokenKeeper(_token_source(settings, engine, client), gate)
+    stored_tokens = StoredTokens(settings.token_keys)
+    tokens = TokenKeeper(_token_source(settings, engine, stored_tokens, client), gate)
     nudge = asyncio.Event()
     registrar = Registrar(
         engine,
@@ -123,7 +125,9 @@ def _assemble(
     async def keep_token(stopping: asyncio.Event) -> None:
         if settings.offers_access_token is not None:
             given = settings.offers_access_token.get_secret_value()
-            await store_given_token(engine, account_of(settings.refresh_token), given)
+            await store_given_token(engine, stored_tokens, account_of(settings.refresh_token), given)
+        async with transaction(engine) as connection:
+            await stored_tokens.seal(connection)
         await tokens.run(stopping)
 
     return Worker(
@@ -148,7 +152,9 @@ def _assemble(
     )
 
 
-def _token_source(settings: WorkSettings, engine: AsyncEngine, client: OffersClient) -> TokenSource:
+def _token_source(
+    settings: WorkSettings, engine: AsyncEngine, stored: StoredTokens, client: OffersClient
+) -> TokenSource:
     if settings.refresh_token is None:
-        return PermanentToken(engine, _sessions(settings), client)
-    return RenewableToken(engine, _sessions(settings), client, settings.refresh_token)
+        return PermanentToken(engine, _sessions(settings), stored, client)
+    return RenewableToken(engine, _sessions(settings), stored, client, settings.refresh_token)

@@ -79,6 +79,7 @@ access_tokens: Final = sa.Table(
     sa.Column("value", sa.Text, nullable=False),
     sa.Column("expires_at", sa.DateTime(timezone=True)),
     sa.Column("stored_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("encrypted", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 outbox: Final = outbox_table(metadata)

@@ -9,7 +9,7 @@ import typer
 from event_bus import parked_commands
 from lifecycle import configure_logging, load_settings, run
 from offers_sync import bootstrap
-from offers_sync.db.access_tokens import SomeoneElseAsksError, read_token
+from offers_sync.db.access_tokens import SomeoneElseAsksError, StoredTokens, UnreadableTokenError
 from offers_sync.db.engine import DatabaseUnavailableError, create_engine, transaction
 from offers_sync.db.migrate import migrate as migrate_database
 from offers_sync.domain.access_token import is_token, masked
@@ -54,7 +54,7 @@ def show_token(
         engine = create_engine(settings.database_url)
         try:
             async with transaction(engine) as connection:
-                stored = await read_token(connection, account_of(settings.refresh_token))
+                stored = await StoredTokens(settings.token_keys).read(connection, account_of(settings.refresh_token))
         finally:
             await engine.dispose()
         if stored is None:
@@ -74,7 +74,8 @@ def set_token(token: str) -> None:
     async def store() -> None:
         engine = create_engine(settings.database_url)
         try:
-            await store_given_token(engine, account_of(settings.refresh_token), token)
+            stored = StoredTokens(settings.token_keys)
+            await store_given_token(engine, stored, account_of(settings.refresh_token), token)
         finally:
             await engine.dispose()
         typer.echo("stored")
@@ -104,7 +105,7 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
         _fail("the database does not answer")
     except SomeoneElseAsksError:
         _fail("a worker is asking for a token right now: try again")
-    except NoTokenError as error:
+    except (NoTokenError, UnreadableTokenError) as error:
         _fail(str(error))
 
 

@@ -68,7 +68,7 @@ class OffersClient:
             {TOKEN_HEADER: token, "Content-Type": "application/json"},
             json.dumps(body).encode(),
         )
-        answer = _registration_answer(response)
+        answer = _registration_answer(response, token)
         if isinstance(answer, BadAnswer):
             metrics.bad_answers.labels("register", answer.reason).inc()
         return answer
@@ -105,7 +105,7 @@ def _list_answer(response: Response, known_body: bytes | None) -> Listed | SameB
         return BadAnswer(str(error).replace(" ", "_"))
 
 
-def _registration_answer(response: Response | Unavailable | BadAnswer) -> RegistrationAnswer:
+def _registration_answer(response: Response | Unavailable | BadAnswer, token: str) -> RegistrationAnswer:
     if not isinstance(response, Response):
         return response
     match response.status:
@@ -114,7 +114,7 @@ def _registration_answer(response: Response | Unavailable | BadAnswer) -> Regist
         case status if 200 <= status < 300 and response.is_json:  # noqa: PLR2004
             return Registered()
         case 400 | 422:
-            return Refused(_reason(response))
+            return Refused(_reason(response, token))
     return _failure(response)
 
 
@@ -140,11 +140,14 @@ def _failure(response: Response) -> Failure:
     return BadAnswer(f"status_{status}")
 
 
-def _reason(response: Response) -> str:
-    """Why a product was refused: the status, and the server's own words where it has any."""
+def _reason(response: Response, token: str) -> str:
+    """Why a product was refused: the status, and the server's own words where it has any.
+
+    The reason is published, so words that repeat the token do so without it.
+    """
     words = _json_field(response, "msg") or _json_field(response, "detail")
     text = words if isinstance(words, str) else json.dumps(words) if words else ""
-    return f"{response.status} {text}".strip().replace("\x00", "")[:MAX_REASON_LENGTH]
+    return f"{response.status} {text}".strip().replace("\x00", "").replace(token, "…")[:MAX_REASON_LENGTH]
 
 
 def _json_field(response: Response, name: str) -> Any:

@@ -1,6 +1,7 @@
 """Where access tokens come from: two generations of the Offers microservice, two classes, one interface."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol, TypeGuard
@@ -8,7 +9,7 @@ from typing import Protocol, TypeGuard
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from offers_sync.db.access_tokens import SomeoneElseAsksError, asking_lock, read_token, write_token
+from offers_sync.db.access_tokens import SomeoneElseAsksError, StoredTokens, UnreadableTokenError, asking_lock
 from offers_sync.db.engine import transaction
 from offers_sync.domain.access_token import AccessToken, expiry_claim
 from offers_sync.domain.answers import Granted, StillValid
@@ -31,6 +32,7 @@ class TokenSource(Protocol):
 
         Raises:
             NoTokenError: ask again later.
+            UnreadableTokenError: so does this, once the operator has given the key back.
             DatabaseUnavailableError: so does this.
         """
 
@@ -45,22 +47,23 @@ class PermanentToken:
 
     engine: AsyncEngine
     sessions: AsyncEngine
+    stored: StoredTokens
     client: OffersClient
 
     async def obtain(self, useless: str | None) -> AccessToken:  # noqa: ARG002 - see above
         """See `TokenSource`."""
         async with transaction(self.engine) as connection:
-            stored = await read_token(connection, PERMANENT_ACCOUNT)
+            stored = await self.stored.read(connection, PERMANENT_ACCOUNT)
         return stored or await self._ask()
 
     async def _ask(self) -> AccessToken:
         try:
             async with asking_lock(self.sessions) as session:
-                stored = await read_token(session, PERMANENT_ACCOUNT)
+                stored = await self.stored.read(session, PERMANENT_ACCOUNT)
                 await session.commit()
                 if stored is not None:
                     return stored
-                token = await ask_and_store(self.client, session)
+                token = await ask_and_store(self.client, self.stored, session)
         except SomeoneElseAsksError:
             raise NoTokenError("another process is asking for it") from None
         _log.info("access_token_stored")
@@ -73,6 +76,7 @@ class RenewableToken:
 
     engine: AsyncEngine
     sessions: AsyncEngine
+    stored: StoredTokens
     client: OffersClient
     refresh_token: str
 
@@ -80,16 +84,22 @@ class RenewableToken:
         """See `TokenSource`."""
         account = renewable_account(self.refresh_token)
         async with transaction(self.engine) as connection:
-            stored = await read_token(connection, account)
+            stored = await self._read(connection, account)
         if _usable(stored, useless):
             return stored
         try:
             async with asking_lock(self.sessions) as session:
-                stored = await read_token(session, account)
+                stored = await self._read(session, account)
                 await session.commit()
                 return stored if _usable(stored, useless) else await self._renew(session, account, stored)
         except SomeoneElseAsksError:
             raise NoTokenError("another process is renewing it") from None
+
+    async def _read(self, connection: AsyncConnection, account: str) -> AccessToken | None:
+        # It lives for minutes, and another one is to be had.
+        with suppress(UnreadableTokenError):
+            return await self.stored.read(connection, account)
+        return None
 
     async def _renew(self, session: AsyncConnection, account: str, stored: AccessToken | None) -> AccessToken:
         asked_at = time.monotonic()
@@ -99,7 +109,7 @@ class RenewableToken:
             if lifetime is not None:
                 # It may have begun as soon as we asked.
                 lifetime = max(lifetime - (time.monotonic() - asked_at), 0.0)
-            await write_token(session, account, answer.token, lifetime)
+            await self.stored.write(session, account, answer.token, lifetime)
             await session.commit()
             _log.info("access_token_renewed", lifetime_seconds=lifetime)
             return AccessToken(answer.token, lifetime)
@@ -109,7 +119,7 @@ class RenewableToken:
         raise NoTokenError(f"the Offers microservice answered {answer.KIND}")
 
 
-async def ask_and_store(client: OffersClient, session: AsyncConnection) -> AccessToken:
+async def ask_and_store(client: OffersClient, stored: StoredTokens, session: AsyncConnection) -> AccessToken:
     """Ask for a permanent token and store it, in a session that holds the asking lock.
 
     Raises:
@@ -118,7 +128,7 @@ async def ask_and_store(client: OffersClient, session: AsyncConnection) -> Acces
     answer = await client.authenticate(None)
     if not isinstance(answer, Granted):
         raise NoTokenError(f"the Offers microservice answered {answer.KIND}")
-    await write_token(session, PERMANENT_ACCOUNT, answer.token, None)
+    await stored.write(session, PERMANENT_ACCOUNT, answer.token, None)
     await session.commit()
     return AccessToken(answer.token)
 
@@ -133,12 +143,14 @@ def renewable_account(refresh_token: str) -> str:
     return f"refresh-token-{sha256(refresh_token.encode()).hexdigest()[:16]}"
 
 
-async def store_given_token(engine: AsyncEngine, account: str, value: str) -> None:
+async def store_given_token(engine: AsyncEngine, stored: StoredTokens, account: str, value: str) -> None:
     """Use this token from now on; every worker notices within seconds."""
     async with transaction(engine) as connection:
-        stored = await read_token(connection, account)
-        if stored is None or stored.value != value:
-            await write_token(connection, account, value, _lifetime(account, value))
+        before = None
+        with suppress(UnreadableTokenError):
+            before = await stored.read(connection, account)
+        if before is None or before.value != value:
+            await stored.write(connection, account, value, _lifetime(account, value))
 
 
 def _lifetime(account: str, value: str) -> float | None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from offers_sync.db.access_tokens import asking_lock
+from offers_sync.db.access_tokens import StoredTokens, asking_lock
 from offers_sync.db.products import register_all_again
 from offers_sync.offers_ms.client import OffersClient
 from offers_sync.use_cases.access_tokens import ask_and_store
@@ -15,6 +15,7 @@ class Rekey:
     """An operator's decision; nothing does this by itself."""
 
     sessions: AsyncEngine
+    stored: StoredTokens
     client: OffersClient
     refresh_token: str | None
 
@@ -31,7 +32,7 @@ class Rekey:
         """
         async with asking_lock(self.sessions) as session:
             if self.refresh_token is None:
-                await ask_and_store(self.client, session)
+                await ask_and_store(self.client, self.stored, session)
             count = await register_all_again(session)
             await session.commit()
         return count

@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 
 from lifecycle import NotReadyError, wait_for_any
+from offers_sync.db.access_tokens import UnreadableTokenError
 from offers_sync.db.engine import DatabaseUnavailableError
 from offers_sync.domain.access_token import AccessToken
 from offers_sync.domain.call_gate import CallGate
@@ -49,7 +50,7 @@ class TokenKeeper:
                 renew_at = asked_at + RENEW_REJECTED_SECONDS
             try:
                 token = await self._source.obtain(useless)
-            except (NoTokenError, DatabaseUnavailableError) as error:
+            except (NoTokenError, UnreadableTokenError, DatabaseUnavailableError) as error:
                 _log.warning("no_access_token", reason=str(error), seconds_to_next_try=retry)
                 pause, retry = retry, min(retry * 2, LAST_RETRY_SECONDS)
             else:
