@@ -9,7 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 if TYPE_CHECKING:
-    from tests.integration.sync.conftest import Sync
+    from tests.integration.sync.conftest import Sync, Worker
 
 
 def stored_token(sync: "Sync") -> str:
@@ -137,18 +137,23 @@ async def test_a_stored_token_is_encrypted_and_keys_are_changed_without_asking_f
     assert len(sync.calls("auth")) == 1
 
 
+async def refusing_worker(sync: "Sync", keys: str) -> "Worker":
+    worker = sync.start(offers_token_keys=keys)
+    await sync.until(lambda: "OFFERS_TOKEN_KEYS" in worker.log)
+    return worker
+
+
 async def test_without_its_key_a_token_is_neither_used_nor_replaced(sync: "Sync") -> None:
     key = Fernet.generate_key().decode()
     worker = await sync.started(offers_token_keys=key)
     sealed = stored_token(sync)
     assert worker.stop() == 0
 
-    for keys in ({}, {"offers_token_keys": Fernet.generate_key().decode()}):
-        worker = sync.start(**keys)
-        await sync.until(lambda worker=worker: "OFFERS_TOKEN_KEYS" in worker.log)
+    for keys in ("", Fernet.generate_key().decode()):
+        worker = await refusing_worker(sync, keys)
         assert worker.get("/readyz")[0] == 503
         assert worker.stop() == 0
-        assert "OFFERS_TOKEN_KEYS" in sync.cli("token", "show", **keys).stderr
+        assert "OFFERS_TOKEN_KEYS" in sync.cli("token", "show", offers_token_keys=keys).stderr
     assert stored_token(sync) == sealed
     assert len(sync.calls("auth")) == 1
 

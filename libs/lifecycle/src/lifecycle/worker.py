@@ -66,6 +66,10 @@ async def _supervise(name: str, loop: Loop, stopping: asyncio.Event) -> None:
         started = asyncio.get_running_loop().time()
         try:
             await loop(stopping)
+        except OSError as error:
+            # Somebody does not answer: a trace through the libraries tells no more than that.
+            loop_failures.labels(name).inc()
+            _log.warning("loop_failed", loop=name, reason=f"{type(error).__name__}: {error}")
         except Exception:  # noqa: BLE001 - the supervised edge: whatever ended the loop, it is started again
             loop_failures.labels(name).inc()
             _log.exception("loop_failed", loop=name)
