@@ -4,8 +4,10 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 ENVIRONMENT := .venv/.complete
+LICENCES := Apache;BSD;MIT;ISC;MPL-2.0;Mozilla Public License 2.0;PSF;Python Software Foundation;LGPL
+OURS := $(shell sed -n 's/^name = "\(.*\)"/\1/p' contracts/pyproject.toml libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml)
 
-.PHONY: help run test faults faults-cluster bench lint fmt schemas lock clean
+.PHONY: help run test faults faults-cluster bench lint fmt schemas audit lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +40,14 @@ fmt: $(ENVIRONMENT) ## Format the code, and mend what can be mended
 
 schemas: $(ENVIRONMENT) ## Generate the contract's JSON Schemas and examples again
 	$(BIN)/python -m aggregator_contracts.schemas
+
+# A package that nobody could look up fails it as well: an audit of nothing finds nothing.
+audit: $(ENVIRONMENT) ## Look for known vulnerabilities and unwanted licences; dist/sbom.cdx.json and docs/licences.md list all
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o dist/sbom.cdx.json $(BIN)/python
+	$(BIN)/pip-licenses --partial-match --allow-only="$(LICENCES)" --ignore-packages $(OURS) \
+	  --order=name --no-version --format=markdown --output-file=docs/licences.md
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off -r requirements.lock
 
 lock: $(ENVIRONMENT) ## Lock the dependencies again, after a pyproject.toml changed
 	$(BIN)/uv lock
