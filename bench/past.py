@@ -1,28 +1,80 @@
 """A long past for price history, made in minutes: the service's own recording, without a message for each list.
 
-What is stored is what the service would have stored, by its own code, in the order of time: rows of products that
-change at the same time lie between each other on disk, as they would.
+What is stored is what the service would have stored, in the order of time: chunks that are closed at the same time lie
+between each other on disk, as they would.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from bench.events import observation
 from price_history.db.engine import Database, Limits
+from price_history.db.packing import pack_known, pack_row, pack_state
 from price_history.db.partitions import add_month, existing_months
-from price_history.db.recording import add_products, lock_products, store, store_changes
-from price_history.db.rolling import queue_keyframes
+from price_history.db.recording import add_products, lock_products
+from price_history.domain.chunks import state_of
 from price_history.domain.months import month_of
-from price_history.domain.recording import KnownProduct, ObservedList, Recorded, record
+from price_history.domain.recording import KnownProduct, ObservedList, record
+from price_history.domain.rollups import BLOCK_CHUNKS
 from price_history.use_cases.roll_up import RollUp
 
 #: Recorded in one transaction.
-CHUNK: Final = timedelta(hours=12)
+SPAN: Final = timedelta(hours=12)
 MINUTE: Final = timedelta(minutes=1)
+MICROSECOND: Final = timedelta(microseconds=1)
 LIMITS: Final = Limits(connections=1, wait_seconds=30, statement_seconds=300)
+
+QUEUE: Final = "INSERT INTO rollup_queue (product_no, ends) SELECT * FROM unnest($1::int[], $2::timestamptz[])"
+CHUNK: Final = ("product_no", "begins", "ends", "observations", "state", "changes")
+OFFERS: Final = ("product_no", "offer_no", "offer_id")
+HEADS: Final = """
+UPDATE products SET version = new.version, revision = new.revision, observed_at = new.last_change_at,
+  last_change_at = new.last_change_at, next_offer_no = new.next_offer_no, chunks = new.chunks,
+  head_rows = new.head_rows, head_changes = new.head_changes, head_begins = new.head_begins,
+  head_state = new.head_state, head = new.head, offers = new.offers
+FROM unnest($1::int[], $2::int[], $3::bigint[], $4::timestamptz[], $5::int[], $6::int[], $7::int[], $8::int[],
+            $9::timestamptz[], $10::bytea[], $11::bytea[], $12::bytea[])
+  AS new (product_no, version, revision, last_change_at, next_offer_no, chunks, head_rows, head_changes, head_begins,
+          head_state, head, offers)
+WHERE products.product_no = new.product_no
+"""
+
+
+@dataclass
+class Growing:
+    """A product whose past is being written, with its head."""
+
+    known: KnownProduct
+    chunks: int = 0
+    begins: datetime | None = None
+    state: bytes = b""
+    head: bytearray = field(default_factory=bytearray)
+
+    def observe(self, product_id: UUID, at: datetime) -> tuple[Any, ...] | None:
+        """Record that all prices changed; returns the chunk that was closed for it, if one was."""
+        before = self.known
+        revision = before.revision + 1
+        offers = observation(product_id, revision, at).offers
+        listed = [(offer.id, offer.price, offer.items_in_stock) for offer in offers]
+        recorded = record(before, ObservedList(revision, at, listed))
+        if recorded is None or recorded.row is None:
+            raise RuntimeError("the past is to be written in order, and something changes in it each time")
+        self.known, row = recorded.product, recorded.row
+        closed, after = None, 0
+        if recorded.opens_head:
+            if before.head_rows:
+                times = (self.begins, before.last_change_at)
+                closed = (before.product_no, *times, before.head_rows, self.state, bytes(self.head))
+                self.chunks += 1
+            self.begins, self.state, self.head = row.at, pack_state(state_of(before.offers)), bytearray()
+        elif before.last_change_at is not None:
+            after = (row.at - before.last_change_at) // MICROSECOND
+        self.head += pack_row(after, row.best_in_stock, row.best_out_of_stock, row.changes)
+        return closed
 
 
 class Past:
@@ -43,65 +95,74 @@ class Past:
                 month = month.following
 
     async def write(self, every_minute: list[UUID], now_and_then: list[UUID], times: int) -> None:
-        """Products that change every minute, and products that change `times` in all, at random; rollups included."""
+        """New products that change every minute, and some that change `times` in all, at random; rollups included."""
         random = Random(len(now_and_then))  # noqa: S311 - not a secret
-        known = await self._known([*every_minute, *now_and_then])
+        products = await self._add([*every_minute, *now_and_then])
         at, owed = self._begins, 0.0
         while at < self._ends:
-            until = min(at + CHUNK, self._ends)
+            until = min(at + SPAN, self._ends)
             minutes = int((until - at) / MINUTE)
             owed += times * ((until - at) / (self._ends - self._begins))
             count, owed = int(owed), owed % 1
             due = [(minute, product_id) for minute in range(minutes) for product_id in every_minute]
             due += [(random.randrange(minutes), random.choice(now_and_then)) for _ in range(count)]
             due.sort()
-            if due:
-                await self._store(list(_recorded(known, ((at + minute * MINUTE, id_) for minute, id_ in due))))
+            await self._store_chunks(products, ((at + minute * MINUTE, product_id) for minute, product_id in due))
             at = until
+        await self._store_heads([product for product in products.values() if product.known.head_rows])
         await RollUp(self._database).finish()
 
     async def close(self) -> None:
         """Disconnect."""
         await self._database.close()
 
-    async def _known(self, ids: list[UUID]) -> dict[UUID, KnownProduct]:
+    async def _add(self, ids: list[UUID]) -> dict[UUID, Growing]:
         async with self._database.transaction() as connection:
             await add_products(connection, ids)
-            return {product.product_id: product for product in await lock_products(connection, ids)}
+            return {product.product_id: Growing(product) for product in await lock_products(connection, ids)}
 
-    async def _store(self, recorded: list[Recorded]) -> None:
-        rows = [(each.product.product_no, each.row) for each in recorded if each.row is not None]
-        keyframes = [
-            (each.product.product_no, each.row.at)
-            for each in recorded
-            if each.row is not None and each.row.state is not None and each.before.change_rows
+    async def _store_chunks(self, products: dict[UUID, Growing], due: Iterable[tuple[datetime, UUID]]) -> None:
+        closed: list[tuple[Any, ...]] = []
+        queued: list[tuple[int, datetime]] = []
+        for at, product_id in due:
+            product = products[product_id]
+            chunk = product.observe(product_id, at)
+            if chunk is None:
+                continue
+            closed.append(chunk)
+            if product.chunks % BLOCK_CHUNKS == 0 or month_of(chunk[2]) != month_of(at):
+                queued.append((product.known.product_no, at))
+        if closed:
+            async with self._database.transaction() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                await driver.copy_records_to_table("chunks", columns=CHUNK, records=closed)
+                await driver.execute(QUEUE, [number for number, _ in queued], [ends for _, ends in queued])
+
+    async def _store_heads(self, products: list[Growing]) -> None:
+        rows = [
+            (
+                known.product_no,
+                known.version,
+                known.revision,
+                known.last_change_at,
+                known.next_offer_no,
+                product.chunks,
+                known.head_rows,
+                known.head_changes,
+                product.begins,
+                product.state,
+                bytes(product.head),
+                pack_known(known.offers),
+            )
+            for product in products
+            for known in (product.known,)
+        ]
+        offers = [
+            (product.known.product_no, number, offer_id)
+            for product in products
+            for offer_id, (number, _, _) in product.known.offers.items()
         ]
         async with self._database.transaction() as connection:
-            await store(connection, list(_from_first_to_last(recorded)))
-            await store_changes(connection, rows)
-            if keyframes:
-                await queue_keyframes(connection, keyframes)
-
-
-def _recorded(known: dict[UUID, KnownProduct], due: Iterable[tuple[datetime, UUID]]) -> Iterator[Recorded]:
-    for at, product_id in due:
-        product = known[product_id]
-        offers = observation(product_id, product.revision + 1, at).offers
-        listed = [(offer.id, offer.price, offer.items_in_stock) for offer in offers]
-        recorded = record(product, ObservedList(product.revision + 1, at, listed))
-        if recorded is None:
-            raise RuntimeError("the past is to be written in order")
-        known[product_id] = recorded.product
-        yield recorded
-
-
-def _from_first_to_last(recorded: list[Recorded]) -> Iterator[Recorded]:
-    """What became of each product over all of it, without the rows."""
-    first: dict[UUID, Recorded] = {}
-    last: dict[UUID, Recorded] = {}
-    for each in recorded:
-        first.setdefault(each.product.product_id, each)
-        last[each.product.product_id] = each
-    for product_id, begun in first.items():
-        # Offers appear with a product's first list, and stay.
-        yield Recorded(last[product_id].product, None, begun.appeared, begun.before)
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            await driver.execute(HEADS, *map(list, zip(*rows, strict=True)))
+            await driver.copy_records_to_table("offers", columns=OFFERS, records=offers)

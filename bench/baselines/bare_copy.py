@@ -1,69 +1,73 @@
-"""COPYs rows into a twin of the table they stand in, and does nothing else: `bare_copy.py DSN SINCE ROWS_AT_ONCE`.
+"""COPYs new prices as rows, and does nothing else: `bare_copy.py DSN SHAPE PRODUCTS AT ROWS_AT_ONCE`.
 
-The rows are those at or after SINCE in every partitioned table of the database. The twins have the same columns,
-indexes and monthly partitions, and are kept, so that they grow as the tables do. ROWS_AT_ONCE is how many rows a
-transaction has; 0 means all. Prints `{"rows", "seconds", "cpu_seconds"}`; CPU time is that of this process and of the
-server's for its connection.
+The rows are those of so many products whose five offers all changed at one moment; SHAPE is `changes`, a row for each
+offer's new price, or `observations`, a row for each product with the changes packed in it. The table is indexed by what
+makes a row unique, and partitioned by month, and is kept, so that it grows. ROWS_AT_ONCE is how many rows a transaction
+has; 0 means all. Prints `{"rows", "seconds", "cpu_seconds"}`; CPU time is that of this process and of the server's for
+its connection.
 """
 
 import json
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 import uvloop
 
 from devstack.linux_processes import cpu_seconds
 
-SCHEMA: Final = "bench"
-
-PARTITIONED: Final = """
-SELECT relname, attname FROM pg_partitioned_table
-JOIN pg_class ON pg_class.oid = partrelid
-JOIN pg_attribute ON attrelid = partrelid AND attnum = partattrs[0]
-WHERE relnamespace = 'public'::regnamespace ORDER BY relname
+OFFERS: Final = 5
+TABLE: Final = """
+CREATE SCHEMA IF NOT EXISTS bench;
+CREATE TABLE IF NOT EXISTS bench.{name} ({columns}) PARTITION BY RANGE (at);
+CREATE TABLE IF NOT EXISTS bench.{name}_default PARTITION OF bench.{name} DEFAULT;
+CREATE TABLE IF NOT EXISTS bench.{name}_month PARTITION OF bench.{name} FOR VALUES FROM ('{first}') TO ('{following}');
 """
 
 
-async def prepare(connection: "asyncpg.Connection[Any]", table: str, key: str, since: datetime) -> None:
-    """Make the twin of a table, with the partition of the month and the default one."""
-    first = since.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    following = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
-    twin = f"{SCHEMA}.{table}"
-    await connection.execute(f"""
-        CREATE SCHEMA IF NOT EXISTS {SCHEMA};
-        CREATE TABLE IF NOT EXISTS {twin} (LIKE public.{table} INCLUDING ALL) PARTITION BY RANGE ({key});
-        CREATE TABLE IF NOT EXISTS {twin}_default PARTITION OF {twin} DEFAULT;
-        CREATE TABLE IF NOT EXISTS {twin}_month PARTITION OF {twin} FOR VALUES FROM ('{first}') TO ('{following}');
-    """)
+class Shape(NamedTuple):
+    """A table's columns, their names in the order of a row's values, and a product's rows."""
+
+    columns: str
+    names: tuple[str, ...]
+    rows: Callable[[datetime, int], list[tuple[Any, ...]]]
 
 
-async def copy(connection: "asyncpg.Connection[Any]", table: str, rows: list[Any], rows_at_once: int) -> None:
-    """COPY the rows, so many in a transaction."""
-    columns = list(rows[0].keys())
-    for start in range(0, len(rows), rows_at_once or len(rows)):
-        batch = rows[start : start + (rows_at_once or len(rows))]
-        await connection.copy_records_to_table(table, schema_name=SCHEMA, columns=columns, records=batch)
+SHAPES: Final = {
+    "changes": Shape(
+        "at timestamptz NOT NULL, price bigint, product_no int NOT NULL, offer_no int NOT NULL, items_in_stock int,"
+        " PRIMARY KEY (product_no, offer_no, at)",
+        ("at", "price", "product_no", "offer_no", "items_in_stock"),
+        lambda at, product: [(at, 20_000 + 10 * offer, product, offer, 5) for offer in range(OFFERS)],
+    ),
+    "observations": Shape(
+        "at timestamptz NOT NULL, best_in_stock bigint, best bigint, product_no int NOT NULL, changes bytea NOT NULL,"
+        " PRIMARY KEY (product_no, at)",
+        ("at", "best_in_stock", "best", "product_no", "changes"),
+        lambda at, product: [(at, 20_000, None, product, b"packed" * OFFERS)],
+    ),
+}
 
 
-async def main(dsn: str, since: datetime, rows_at_once: int) -> None:
-    """Fetch, then measure."""
+async def main(dsn: str, name: str, products: int, at: datetime, rows_at_once: int) -> None:
+    """Prepare, then measure."""
+    shape = SHAPES[name]
     connection = await asyncpg.connect(dsn)
     server = connection.get_server_pid()
-    tables = []
-    for table, key in await connection.fetch(PARTITIONED):
-        await prepare(connection, table, key, since)
-        rows = await connection.fetch(f"SELECT * FROM public.{table} WHERE {key} >= $1", since)  # noqa: S608
-        if rows:
-            await connection.execute(f"DELETE FROM {SCHEMA}.{table} WHERE {key} >= $1", since)  # noqa: S608
-            tables.append((table, rows))
+    first = at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    following = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
+    await connection.execute(TABLE.format(name=name, columns=shape.columns, first=first, following=following))
+    rows = [row for product in range(products) for row in shape.rows(at, product)]
+    size = rows_at_once or len(rows)
+    batches = [rows[start : start + size] for start in range(0, len(rows), size)]
     cpu, began = time.process_time() + cpu_seconds(server), time.monotonic()
-    for table, rows in tables:
-        await copy(connection, table, rows, rows_at_once)
+    for batch in batches:
+        await connection.copy_records_to_table(name, schema_name="bench", columns=shape.names, records=batch)
     measured = {
-        "rows": sum(len(rows) for _, rows in tables),
+        "rows": len(rows),
         "seconds": time.monotonic() - began,
         "cpu_seconds": time.process_time() + cpu_seconds(server) - cpu,
     }
@@ -72,4 +76,4 @@ async def main(dsn: str, since: datetime, rows_at_once: int) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1], datetime.fromisoformat(sys.argv[2]), int(sys.argv[3])))
+    uvloop.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), datetime.fromisoformat(sys.argv[4]), int(sys.argv[5])))

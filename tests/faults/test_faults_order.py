@@ -236,7 +236,8 @@ def expected(life: Life) -> dict[str, Any]:
 def price_changes(consumers: Consumers, product_id: UUID) -> int:
     [count] = consumers.row(
         "history",
-        "SELECT count(*) FROM price_changes JOIN products USING (product_no) WHERE product_id = %s",
+        "SELECT coalesce(sum(observations), 0) + head_rows FROM products LEFT JOIN chunks USING (product_no)"
+        " WHERE product_id = %s GROUP BY product_no",
         product_id,
     )
     return int(count)

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from price_history.db.packing import pack_changes, pack_known, pack_state, unpack_changes, unpack_known, unpack_state
-from price_history.domain.keyframes import StoredChange, state_after
-from price_history.domain.recording import KEYFRAME_EVERY, ChangeRow, KnownProduct, ObservedList, record
+from price_history.db.packing import pack_known, pack_row, pack_state, unpack_known, unpack_rows, unpack_state
+from price_history.domain.chunks import CHUNK_CHANGES, CHUNK_ROWS, State, state_of
+from price_history.domain.recording import ChangeRow, KnownProduct, ObservedList, record
 
 PRODUCT = UUID("01939e3c-0000-7000-8000-000000000001")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-NEW = KnownProduct(1, PRODUCT, False, 0, None, None, 0, 0, {})
+NEW = KnownProduct(1, PRODUCT, False, 0, 0, None, None, 0, 0, 0, {})
 
 Listed = list[tuple[str, int, int]]
 
@@ -161,41 +161,73 @@ def test_rows_replay_to_every_list(lists: list[Listed]) -> None:
             )
 
 
-@given(st.lists(offer_lists, min_size=1, max_size=2 * KEYFRAME_EVERY + 5))
-def test_the_state_at_any_row_follows_from_the_last_keyframe(lists: list[Listed]) -> None:
-    product, made = after(lists)
-    rows = [row for row in made if row is not None]
-    for keyframe, row in enumerate(rows):
-        if row.state is None:
+@given(st.lists(offer_lists, min_size=1, max_size=3 * CHUNK_ROWS))
+def test_each_chunk_begins_from_the_state_before_it(lists: list[Listed]) -> None:
+    product, rows, changes = NEW, 0, 0
+    prices: dict[int, int] = {}
+    times = [NOON]
+    for revision, listed in enumerate(lists, start=1):
+        before = product
+        recorded = record(product, ObservedList(revision, NOON + revision * timedelta(minutes=1), listed))
+        assert recorded is not None
+        product = recorded.product
+        assert product.version == before.version + 1
+        if recorded.row is None:
+            assert (product.head_rows, product.head_changes) == (before.head_rows, before.head_changes)
             continue
-        for last in range(keyframe, min(keyframe + KEYFRAME_EVERY, len(rows))):
-            stored = [StoredChange(r.best_in_stock, r.best_out_of_stock, r.changes, r.state) for r in rows]
-            assert state_after(stored[keyframe : last + 1]) == state_after(stored[: last + 1])
-    assert all(b.at > a.at for a, b in pairwise(rows))
-    assert [index % KEYFRAME_EVERY == 0 for index in range(len(rows))] == [row.state is not None for row in rows]
-    if rows:
-        stored = [StoredChange(r.best_in_stock, r.best_out_of_stock, r.changes, r.state) for r in rows]
-        assert state_after(stored).prices == {number: price for number, price, _ in product.offers.values()}
+        if recorded.opens_head:
+            assert rows in {0, CHUNK_ROWS} or changes >= CHUNK_CHANGES
+            rows = changes = 0
+            assert state_of(before.offers).prices == prices
+        rows, changes = rows + 1, changes + len(recorded.row.changes)
+        assert (product.head_rows, product.head_changes) == (rows, changes)
+        assert rows <= CHUNK_ROWS
+        for number, price, _ in recorded.row.changes:
+            if price is None:
+                del prices[number]
+            else:
+                prices[number] = price
+        times.append(recorded.row.at)
+        state = state_of(product.offers)
+        assert (state.best_in_stock, state.best_out_of_stock) == (
+            recorded.row.best_in_stock,
+            recorded.row.best_out_of_stock,
+        )
+    assert all(b > a for a, b in pairwise(times))
+
+
+def test_a_product_of_many_offers_fills_a_chunk_with_as_many_changes() -> None:
+    offers = [(f"{number:04}", 1, 1) for number in range(1_000)]
+    product, _ = after([offers, [("0000", 2, 1), *offers[1:]]])
+    assert (product.head_rows, product.head_changes) == (1, 1), "a thousand changes at once are a chunk of their own"
+    product, rows = after([[("0000", price, 1), *offers[1:]] for price in range(3, 3 + CHUNK_ROWS)], product)
+    assert (product.head_rows, len(rows)) == (1, CHUNK_ROWS)
 
 
 number = st.integers(0, 2**31 - 1)
 big = st.integers(0, 2**63 - 1)
+offer_changes = st.lists(st.one_of(st.tuples(number, big, number), st.tuples(number, st.none(), st.none())))
+packed_rows = st.tuples(big, st.none() | big, st.none() | big, offer_changes)
 
 
 @given(
     st.dictionaries(st.text(min_size=1, max_size=20), st.tuples(number, big, number)),
-    st.lists(st.one_of(st.tuples(number, big, number), st.tuples(number, st.none(), st.none()))),
-    st.dictionaries(number, big),
+    st.lists(packed_rows, max_size=20),
+    st.builds(State, st.none() | big, st.none() | big, st.dictionaries(number, big)),
 )
 def test_packed_documents_are_read_back(
     known: dict[str, tuple[int, int, int]],
-    changes: list[tuple[int, int | None, int | None]],
-    state: dict[int, int],
+    rows: list[tuple[int, int | None, int | None, list[tuple[int, int | None, int | None]]]],
+    state: State,
 ) -> None:
     assert unpack_known(pack_known(known)) == known
-    assert unpack_changes(pack_changes(changes)) == changes
+    packed = b"".join(pack_row(*row) for row in rows)
+    found = unpack_rows(len(rows), packed)
+    assert [(row.after, row.best_in_stock, row.best_out_of_stock, row.changes) for row in found] == rows
     assert unpack_state(pack_state(state)) == state
 
 
-def test_five_changed_offers_take_about_forty_bytes() -> None:
-    assert len(pack_changes([(number, 30_000 + number, 500) for number in range(5)])) <= 40
+def test_an_observation_takes_few_bytes() -> None:
+    minute = 60_000_000
+    assert len(pack_row(minute, 30_000, None, [(number, 30_000 + number, 500) for number in range(5)])) <= 45
+    assert len(pack_row(minute, 30_000, None, [(0, 30_000, 5)])) <= 16

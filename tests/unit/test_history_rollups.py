@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -28,11 +29,26 @@ price = st.one_of(st.none(), st.integers(0, 4), st.integers(0, TOP))
 resolution = st.sampled_from([None, 60, 300, 600, 420, 3600, 7200, 86_400])
 
 
+class Row(NamedTuple):
+    """A row, and the offers' prices from then on."""
+
+    change: RecordedChange
+    prices: dict[int, int]
+
+    @property
+    def at(self) -> int:
+        return self.change.at
+
+    @property
+    def best_in_stock(self) -> int | None:
+        return self.change.best_in_stock
+
+
 @st.composite
-def recorded(draw: st.DrawFn) -> list[RecordedChange]:
-    """Rows of a product with up to three offers, the first of them a keyframe, a few minutes to hours apart."""
+def recorded(draw: st.DrawFn) -> list[Row]:
+    """Rows of a product with up to three offers, a few minutes to hours apart."""
     minute, at = draw(st.integers(1, 1_500)), 0
-    rows: list[RecordedChange] = []
+    rows: list[Row] = []
     prices: dict[int, int] = {}
     for step in draw(st.lists(st.sampled_from([1, 1, 1, 1, 2, 5, 60, 700]), min_size=1, max_size=60)):
         minute += step
@@ -47,19 +63,20 @@ def recorded(draw: st.DrawFn) -> list[RecordedChange]:
             changes.append((number, new, None if new is None else 1))
         in_stock = draw(price)
         best = draw(st.one_of(st.none(), st.integers(0, 4)))
-        rows.append(RecordedChange(at, in_stock, best, changes, dict(prices)))
+        rows.append(Row(RecordedChange(at, in_stock, best, changes), dict(prices)))
     return rows
 
 
 @st.composite
-def rolled_up(draw: st.DrawFn) -> tuple[list[RecordedChange], list[list[Block]]]:
+def rolled_up(draw: st.DrawFn) -> tuple[list[Row], list[list[Block]]]:
     """Rows, and the blocks of each level that some of the first of them were rolled up into."""
     rows = draw(recorded())
     cuts = sorted(draw(st.sets(st.integers(1, len(rows)))))
     blocks = []
     for begin, end in pairwise([0, *cuts]):
         ends = rows[end].at if end < len(rows) else rows[-1].at + draw(st.integers(1, DAY))
-        blocks.append(first_block(rows[begin:end], ends))
+        before = rows[begin - 1].prices if begin else {}
+        blocks.append(first_block(before, [row.change for row in rows[begin:end]], ends))
     levels = [blocks]
     for level in LEVELS[1:]:
         size = draw(st.integers(1, 4))
@@ -114,13 +131,16 @@ def wanted_of(window: Window, seconds: int | None) -> Wanted:
 @given(rolled_up(), windows(), resolution)
 @settings(deadline=None, max_examples=150)
 def test_a_trend_over_rollups_equals_the_one_over_changes(
-    history: tuple[list[RecordedChange], list[list[Block]]], window: Window, seconds: int | None
+    history: tuple[list[Row], list[list[Block]]], window: Window, seconds: int | None
 ) -> None:
     rows, levels = history
     wanted = wanted_of(window, seconds)
     in_stock = [(row.at, row.best_in_stock) for row in rows]
-    best = [(row.at, row.best_in_stock if row.best_out_of_stock is None else row.best_out_of_stock) for row in rows]
-    by_offer = [[(row.at, (row.state or {}).get(number)) for row in rows] for number in OFFERS]
+    best = [
+        (at, in_stock if out_of_stock is None else out_of_stock)
+        for at, in_stock, out_of_stock, _ in (row.change for row in rows)
+    ]
+    by_offer = [[(row.at, row.prices.get(number)) for row in rows] for number in OFFERS]
     cells, offer_cells = [level.cell for level in LEVELS], [level.offer_cell for level in LEVELS]
 
     def series(pick: Callable[[Block], list[Piece]]) -> list[list[SeriesBlock]]:
@@ -139,14 +159,13 @@ def test_a_trend_over_rollups_equals_the_one_over_changes(
 def minutes(count: int, begins: int = DAY) -> list[RecordedChange]:
     """A price that changes every minute."""
     return [
-        RecordedChange(begins + minute * MINUTE, 1000 + minute * 7 % 11, None, [(0, 5, 1)], {0: 5})
-        for minute in range(count)
+        RecordedChange(begins + minute * MINUTE, 1000 + minute * 7 % 11, None, [(0, 5, 1)]) for minute in range(count)
     ]
 
 
 def test_whole_cells_need_no_changes() -> None:
     rows = minutes(120)
-    block = first_block(rows, DAY + 2 * HOUR)
+    block = first_block({}, rows, DAY + 2 * HOUR)
     assert len(block.best_in_stock) == 24
     blocks = [stored(block, block.best_in_stock)]
     changes = [(row.at, row.best_in_stock) for row in rows]
@@ -159,9 +178,9 @@ def test_whole_cells_need_no_changes() -> None:
 
 def test_a_price_that_ends_where_a_cell_would_begin_has_ended_there() -> None:
     prices = [5, None, 6, 7, 8, 9]
-    rows = [RecordedChange((4 + n) * MINUTE, price, None, [(0, 1, 1)], {0: 1}) for n, price in enumerate(prices)]
+    rows = [RecordedChange((4 + n) * MINUTE, price, None, [(0, 1, 1)]) for n, price in enumerate(prices)]
     five = 5 * MINUTE
-    assert first_block(rows, 2 * five).best_in_stock == [
+    assert first_block({}, rows, 2 * five).best_in_stock == [
         (4 * MINUTE, 5),
         (five, None),
         Cell(6 * MINUTE, 10 * MINUTE, 6, 6, 6 * MINUTE, 9, 9 * MINUTE, 9, 4 * MINUTE, 30 * MINUTE),
@@ -169,7 +188,7 @@ def test_a_price_that_ends_where_a_cell_would_begin_has_ended_there() -> None:
 
 
 def test_few_changes_are_kept_as_they_are() -> None:
-    block = first_block(minutes(3), 2 * DAY)
+    block = first_block({}, minutes(3), 2 * DAY)
     assert block.best_in_stock == [(DAY, 1000), (DAY + MINUTE, 1007), (DAY + 2 * MINUTE, 1003)]
     assert block.offers == {0: [(DAY, 5)]}
     assert block.best is None
@@ -177,7 +196,7 @@ def test_few_changes_are_kept_as_they_are() -> None:
 
 @given(rolled_up())
 def test_no_cell_lies_in_two_spans(
-    history: tuple[list[RecordedChange], list[list[Block]]],
+    history: tuple[list[Row], list[list[Block]]],
 ) -> None:
     _, (blocks, *_) = history
     once = joined(LEVELS[2], blocks) if blocks else None
@@ -192,7 +211,7 @@ def test_no_cell_lies_in_two_spans(
 
 @given(rolled_up())
 @example(([], [[Block(0, 9, [Cell(0, 9, TOP, TOP, 0, TOP, 0, TOP, 9, 9 * TOP)], None, {})]]))
-def test_packed_blocks_are_read_back(history: tuple[list[RecordedChange], list[list[Block]]]) -> None:
+def test_packed_blocks_are_read_back(history: tuple[list[Row], list[list[Block]]]) -> None:
     _, levels = history
     for block in (block for level in levels for block in level):
         assert apart(stored(block, block.best_in_stock).pieces) == block.best_in_stock
@@ -201,7 +220,7 @@ def test_packed_blocks_are_read_back(history: tuple[list[RecordedChange], list[l
 
 
 @given(rolled_up())
-def test_a_cell_replayed_looks_the_same_from_outside(history: tuple[list[RecordedChange], list[list[Block]]]) -> None:
+def test_a_cell_replayed_looks_the_same_from_outside(history: tuple[list[Row], list[list[Block]]]) -> None:
     _, levels = history
     pieces = [piece for block in levels[0] for piece in stored(block, block.best_in_stock).pieces]
     for run in [piece.part(0, 1) for piece in pieces if isinstance(piece, Run)]:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from tests.faults.laboratory.record import Record
 from aggregator_contracts.topology import SUBSCRIPTIONS
 from devstack.broker_management import BrokerManagement
 from devstack.rabbitmq import VHOST
+from price_history.db.packing import unpack_rows
 
 PARKED = frozenset(subscription.parked_queue for subscription in SUBSCRIPTIONS)
 WORKING = frozenset(queue for subscription in SUBSCRIPTIONS for queue in (subscription.queue, subscription.retry_queue))
@@ -195,8 +197,13 @@ class Books:
         wanted = list(product_ids)
         rows = self.query(
             "price_history",
-            "SELECT product_id::text, product_no, at, changes FROM price_changes JOIN products USING (product_no)"
-            " WHERE product_id = ANY(%s::uuid[]) ORDER BY at",
+            """
+            SELECT product_id::text, product_no, begins, observations, changes FROM (
+              SELECT product_no, begins, observations, changes FROM chunks
+              UNION ALL
+              SELECT product_no, head_begins, head_rows, head FROM products WHERE head_rows > 0
+            ) AS chunk JOIN products USING (product_no) WHERE product_id = ANY(%s::uuid[]) ORDER BY begins
+            """,
             [wanted],
         )
         # Read last: what a change refers to was stored with it.
@@ -210,10 +217,10 @@ class Books:
             )
         }
         found: dict[str, list[Change]] = {}
-        for product_id, product_no, at, packed in rows:
-            values = iter(msgspec.msgpack.decode(packed))
-            found.setdefault(product_id, []).extend(
-                Change(at, offer_ids[product_no, offer_no], price, stock)
-                for offer_no, price, stock in zip(values, values, values, strict=True)
-            )
+        for product_id, product_no, at, count, packed in rows:
+            for row in unpack_rows(count, bytes(packed)):
+                at += timedelta(microseconds=row.after)  # noqa: PLW2901 - each counts from the one before
+                found.setdefault(product_id, []).extend(
+                    Change(at, offer_ids[product_no, offer_no], price, stock) for offer_no, price, stock in row.changes
+                )
         return found

@@ -24,7 +24,10 @@ from lifecycle.http import http_server
 from price_history.bootstrap import http_app
 from price_history.db.engine import Database
 from price_history.db.migrate import migrate
+from price_history.db.packing import pack_row, pack_state
 from price_history.db.snapshots import Snapshots
+from price_history.domain.chunks import State
+from price_history.domain.instants import SECOND
 from price_history.domain.recording import ObservedList
 from price_history.entrypoints.http import schemas
 from price_history.entrypoints.http.app import REQUEST_SECONDS
@@ -83,6 +86,24 @@ async def observe(database: Database, product: UUID, *lists: list[tuple[str, int
     record = RecordOffers(database, Snapshots(1000))
     for revision, offers in enumerate(lists, start=1):
         await record({product: ObservedList(revision, NOON + (revision - 1) * MINUTE, offers)})
+
+
+async def add_minutes(database: Database, product: UUID, count: int) -> None:
+    """Chunks of a minute each, with an observation every second, after the product's only one."""
+    rows = b"".join(pack_row(SECOND if second else 0, 1 - second % 2, None, [(0, 1, 2)]) for second in range(60))
+    async with database.transaction() as connection:
+        await connection.execute(
+            sa.text("""
+            INSERT INTO chunks (begins, ends, product_no, observations, state, changes)
+            SELECT last_change_at + n * interval '1 minute', last_change_at + n * interval '1 minute' + interval '59 s',
+                   product_no, 60, :state, :rows
+            FROM products, generate_series(0, :count - 1) AS n WHERE product_id = :id
+            """),
+            {"id": product, "count": count, "state": pack_state(State(0, None, {0: 1})), "rows": rows},
+        )
+        await connection.execute(
+            sa.text("UPDATE products SET head_rows = 0, head = '' WHERE product_id = :id"), {"id": product}
+        )
 
 
 def path(product: object, rest: str) -> str:
@@ -288,15 +309,7 @@ class TestHistory:
         product = uuid4()
         await observe(database, product, [("a", 1, 1)])
         # More than any socket buffers, so that the answer is under way while the product is deleted.
-        async with database.transaction() as connection:
-            await connection.execute(
-                sa.text(r"""
-                INSERT INTO price_changes (product_no, at, changes)
-                SELECT product_no, last_change_at + n * interval '1 second', '\x93000102'
-                FROM products, generate_series(1, 300000) AS n WHERE product_id = :id
-                """),
-                {"id": product},
-            )
+        await add_minutes(database, product, 5_000)
         async with (
             served(history_dsn) as url,
             httpx2.AsyncClient(base_url=url) as client,
@@ -419,22 +432,14 @@ class TestInvalid:
     ) -> None:
         product = uuid4()
         await observe(database, product, [("a", 1, 1)])
-        async with database.transaction() as connection:
-            await connection.execute(
-                sa.text(r"""
-                INSERT INTO price_changes (product_no, at, best_in_stock, changes)
-                SELECT product_no, last_change_at + n * interval '1 second', n % 2, '\x93000102'
-                FROM products, generate_series(1, 25000) AS n WHERE product_id = :id
-                """),
-                {"id": product},
-            )
+        await add_minutes(database, product, 417)
         period = "from=2026-03-01T12:00:00Z&to=2026-03-01T20:00:00Z"
         answer = await client.get(path(product, f"trend?{period}&resolution=raw"))
         assert answer.status_code == 422
         # What reads several pages is cut finely enough as well.
         trend = (await client.get(path(product, f"trend?{period}&resolution=1m"))).json()
         assert len(trend["points"]) == 480
-        assert {tuple(p.values())[1:] for p in trend["points"][1:416]} == {(1, 0, 1)}
+        assert {tuple(p.values())[1:] for p in trend["points"][1:417]} == {(0, 0, 1)}
         assert trend["end"] == {"price": 0, "at": "2026-03-01T20:00:00Z"}
 
 
@@ -457,16 +462,14 @@ class TestAway:
     async def test_an_exhausted_pool_is_503_in_bounded_time(self, history_dsn: str, database: Database) -> None:
         product = uuid4()
         await AddProduct(database)(product)
-        async with (
-            client_of(database_url=history_dsn, database_pool_size=1, database_pool_timeout_seconds=0.2) as client,
-            database.transaction() as connection,
-        ):
-            await connection.execute(sa.text("LOCK TABLE price_changes IN ACCESS EXCLUSIVE MODE"))
-            stuck = asyncio.create_task(client.get(path(product, "trend")))
-            while not await _waiting(database):  # noqa: ASYNC110 - the condition is the database's
-                await asyncio.sleep(0.01)
-            assert (await client.get(path(product, "trend"))).status_code == 503
-            await connection.rollback()
+        one = {"database_pool_size": 1, "database_pool_timeout_seconds": 0.2}
+        async with client_of(database_url=history_dsn, **one) as client:
+            async with database.transaction() as connection:
+                await connection.execute(sa.text("LOCK TABLE chunks IN ACCESS EXCLUSIVE MODE"))
+                stuck = asyncio.create_task(client.get(path(product, "trend")))
+                while not await _waiting(database):  # noqa: ASYNC110 - the condition is the database's
+                    await asyncio.sleep(0.01)
+                assert (await client.get(path(product, "trend"))).status_code == 503
             assert (await stuck).status_code == 200
 
     async def test_a_connection_that_died_is_replaced(self, database: Database, client: httpx2.AsyncClient) -> None:

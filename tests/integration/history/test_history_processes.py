@@ -166,7 +166,7 @@ async def test_migrating_makes_the_present_partitions(make_database: Callable[..
     now = datetime.now(UTC)
     database = Database(dsn, "test", Limits(1, 1, 5), pre_ping=True)
     async with database.reading() as connection:
-        assert await connection.run_sync(lambda sync: sync.dialect.has_table(sync, f"price_changes_{now:%Y_%m}"))
+        assert await connection.run_sync(lambda sync: sync.dialect.has_table(sync, f"chunks_{now:%Y_%m}"))
     await database.close()
 
 

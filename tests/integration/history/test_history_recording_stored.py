@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+import msgspec
 import psycopg2
 import pytest
 import sqlalchemy as sa
@@ -18,8 +19,9 @@ from hypothesis import strategies as st
 from price_history.db.engine import Database, DatabaseUnavailableError, Limits
 from price_history.db.migrate import migrate
 from price_history.db.models import metadata
-from price_history.db.packing import unpack_changes, unpack_known
+from price_history.db.packing import unpack_known, unpack_rows
 from price_history.db.snapshots import Snapshots
+from price_history.domain.chunks import CHUNK_ROWS
 from price_history.domain.errors import UnknownProductError
 from price_history.domain.recording import ObservedList
 from price_history.use_cases.known_products import AddProduct, DeleteProduct
@@ -83,10 +85,10 @@ async def test_a_recording_that_breaks_off_leaves_nothing(database: Database) ->
     product = uuid4()
     record = RecordOffers(database, Snapshots(1000))
     await record({product: observed(1, ("a", 10, 5))})
-    await rename("price_changes", "elsewhere")
+    await rename("chunks", "elsewhere")
     with pytest.raises(asyncpg.UndefinedTableError):
         await record({product: observed(2, ("a", 11, 5))})
-    await rename("elsewhere", "price_changes")
+    await rename("elsewhere", "chunks")
     assert (await record({product: observed(2, ("a", 11, 5))})).changes == 1
     assert [item.price for item in await history(database, product)] == [10, 11]
 
@@ -223,12 +225,24 @@ async def test_a_message_is_stored_whole_or_not_at_all(database: Database) -> No
 
 async def test_rows_hold_what_their_comments_say(database: Database) -> None:
     product = uuid4()
-    await RecordOffers(database, Snapshots(1000))({product: observed(1, ("a", 10, 0), ("b", 20, 5))})
+    record = RecordOffers(database, Snapshots(1000))
+    for minute in range(1, CHUNK_ROWS + 1):
+        await record({product: observed(minute, ("a", 10, 0), ("b", 20 + minute, 5))})
+    await record({product: observed(CHUNK_ROWS + 1, ("a", 10, 0))})
     async with database.reading() as connection:
-        row = (await connection.execute(sa.text("SELECT * FROM price_changes"))).one()
-    assert (row.at, row.best_in_stock, row.best_out_of_stock) == (NOON + MINUTE, 20, 10)
-    assert unpack_changes(row.changes) == [(0, 10, 0), (1, 20, 5)]
-    assert row.state is not None
+        product_row = (await connection.execute(sa.text("SELECT * FROM products"))).one()
+        chunk = (await connection.execute(sa.text("SELECT * FROM chunks"))).one()
+    # The head: what came after the last change of the chunk, which was full.
+    assert product_row.head_begins == product_row.last_change_at == NOON + (CHUNK_ROWS + 1) * MINUTE
+    assert (product_row.head_rows, product_row.head_changes, product_row.chunks) == (1, 1, 1)
+    assert msgspec.msgpack.decode(product_row.head) == [0, None, [1, None, None], 10]
+    assert msgspec.msgpack.decode(product_row.head_state) == [20 + CHUNK_ROWS, 10, 0, 10, 1, 20 + CHUNK_ROWS]
+    assert (chunk.begins, chunk.ends) == (NOON + MINUTE, NOON + CHUNK_ROWS * MINUTE)
+    assert (chunk.observations, msgspec.msgpack.decode(chunk.state)) == (CHUNK_ROWS, [None, None])
+    first, second = (row for row in unpack_rows(CHUNK_ROWS, chunk.changes)[:2])
+    assert (first.after, first.best_in_stock, first.best_out_of_stock) == (0, 21, 10)
+    assert first.changes == [(0, 10, 0), (1, 21, 5)]
+    assert (second.after, second.best_in_stock, second.best, second.changes) == (60_000_000, 22, 10, [(1, 22, 5)])
 
 
 async def test_a_database_that_is_away_is_named_so() -> None:
@@ -251,7 +265,7 @@ async def test_an_exhausted_pool_and_a_slow_statement_are_named_so(history_dsn: 
 
 
 def _is_ours(_: Any, name: str | None, kind: str, __: bool, ___: Any) -> bool:  # noqa: FBT001 - Alembic's signature
-    return not (kind == "table" and name is not None and name.startswith(("price_changes_", "alembic_")))
+    return not (kind == "table" and name is not None and name.startswith(("chunks_", "alembic_")))
 
 
 def test_the_migrations_make_the_models(migrated_history: str) -> None:

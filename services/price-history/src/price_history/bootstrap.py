@@ -80,7 +80,7 @@ async def first_partitions(settings: MigrateSettings) -> None:
     """Make the partitions of the present, so that the first changes need not move."""
     database = _work_database(settings)
     try:
-        await KeepPartitions(database, RollUp(database), timedelta.max, _now).make()
+        await KeepPartitions(database, RollUp(database), timedelta(), _now).make()
     finally:
         await database.close()
 

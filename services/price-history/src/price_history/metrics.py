@@ -19,3 +19,4 @@ products: Final = Counter("aggregator_price_history_product_events_total", "Prod
 oldest_partition: Final = Gauge(
     "aggregator_price_history_oldest_partition_seconds", "Age of the start of the oldest month that is kept"
 )
+rollup_queue: Final = Gauge("aggregator_price_history_rollup_queue", "Blocks of rollups that wait to be made")

@@ -10,7 +10,7 @@ import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from lifecycle import DatabaseDisk
 
@@ -80,8 +80,8 @@ class Database:
             max_overflow=0,
             pool_timeout=limits.wait_seconds,
             pool_pre_ping=pre_ping,
+            isolation_level="AUTOCOMMIT",
         )
-        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._use_seconds = limits.wait_seconds + limits.statement_seconds
 
     @asynccontextmanager
@@ -91,8 +91,12 @@ class Database:
         Raises:
             DatabaseUnavailableError: from here or from within.
         """
-        async with self._lent(self._engine) as connection, connection.begin():
-            yield connection
+        async with self._lent() as connection:
+            # The driver's own: its BEGIN and COMMIT, and whatever goes past SQLAlchemy to the driver in between, are on
+            # the same connection in the same transaction.
+            driver: Any = (await connection.get_raw_connection()).driver_connection
+            async with driver.transaction():
+                yield connection
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -101,19 +105,20 @@ class Database:
         Raises:
             DatabaseUnavailableError: from here or from within.
         """
-        async with self._lent(self._reading) as connection:
+        async with self._lent() as connection:
             yield connection
 
     @asynccontextmanager
-    async def _lent(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    async def _lent(self) -> AsyncIterator[AsyncConnection]:
         with _unavailability_named(), self.disk.noticed():
             # A server that hangs ends no statement by itself.
-            async with asyncio.timeout(self._use_seconds), engine.connect() as connection:
+            async with asyncio.timeout(self._use_seconds), self._engine.connect() as connection:
                 try:
                     yield connection
-                except asyncio.CancelledError:
-                    # A statement may be under way on it for ever.
-                    await connection.invalidate()
+                except BaseException as error:
+                    # A statement may be under way on it for ever, or it died in the driver's hands, unnoticed.
+                    if isinstance(error, asyncio.CancelledError) or await _is_closed(connection):
+                        await connection.invalidate()
                     raise
 
     async def check(self) -> None:
@@ -129,6 +134,13 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+
+
+async def _is_closed(connection: AsyncConnection) -> bool:
+    if connection.closed or connection.invalidated:
+        return False
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    return bool(driver.is_closed())
 
 
 @contextmanager

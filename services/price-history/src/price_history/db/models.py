@@ -15,11 +15,17 @@ products: Final = sa.Table(
     sa.Column("product_no", sa.Integer, sa.Identity(always=True), primary_key=True),
     sa.Column("product_id", sa.Uuid, nullable=False, unique=True),
     sa.Column("deleted_at", Time, comment="a tombstone: what arrives later about the product is ignored"),
+    sa.Column("version", sa.Integer, nullable=False, server_default="0", comment="grows by one with each update"),
+    sa.Column("next_offer_no", sa.Integer, nullable=False, server_default="0"),
     sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("observed_at", Time),
     sa.Column("last_change_at", Time),
-    sa.Column("change_rows", sa.Integer, nullable=False, server_default="0", comment="rows in price_changes"),
-    sa.Column("next_offer_no", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("head_begins", Time, comment="the first change in the head: the chunk that is still added to"),
+    sa.Column("chunks", sa.Integer, nullable=False, server_default="0", comment="how many have been closed"),
+    sa.Column("head_rows", sa.Integer, nullable=False, server_default="0", comment="observations in the head"),
+    sa.Column("head_changes", sa.Integer, nullable=False, server_default="0", comment="changes of offers in these"),
+    sa.Column("head_state", sa.LargeBinary, nullable=False, server_default="", comment="as chunks.state"),
+    sa.Column("head", sa.LargeBinary, nullable=False, server_default="", comment="as chunks.changes"),
     sa.Column(
         "offers",
         sa.LargeBinary,
@@ -42,32 +48,31 @@ offers: Final = sa.Table(
     comment="each life of an offer: an id that ended and came back has two numbers",
 )
 
-price_changes: Final = sa.Table(
-    "price_changes",
+chunks: Final = sa.Table(
+    "chunks",
     metadata,
     # Ordered so that nothing is lost to alignment. No foreign key: it would cost a lookup for each row.
-    sa.Column("at", Time, nullable=False),
-    sa.Column("best_in_stock", sa.BigInteger, comment="lowest price among the offers in stock from now on"),
-    sa.Column(
-        "best_out_of_stock",
-        sa.BigInteger,
-        comment="lowest price of all offers where it is lower than best_in_stock, else null",
-    ),
+    sa.Column("begins", Time, nullable=False, comment="its first change"),
+    sa.Column("ends", Time, nullable=False, comment="its last change"),
     sa.Column("product_no", sa.Integer, nullable=False),
+    sa.Column("observations", sa.Integer, nullable=False),
+    sa.Column(
+        "state",
+        sa.LargeBinary,
+        nullable=False,
+        comment="what held before, MessagePack: [best_in_stock, best_out_of_stock, offer_no, price, offer_no, …]",
+    ),
     sa.Column(
         "changes",
         sa.LargeBinary,
         nullable=False,
-        comment="MessagePack: [offer_no, price, items in stock, offer_no, …], nil and nil for an offer that ended",
+        comment="the observations, one MessagePack message after the other: [microseconds since the one before, lowest "
+        "price among the offers in stock, [offer_no, price, items in stock, offer_no, …] with nil and nil for an offer "
+        "that ended, lowest price of all offers if that is lower]",
     ),
-    sa.Column(
-        "state",
-        sa.LargeBinary,
-        comment="a keyframe, MessagePack: [offer_no, price, offer_no, …] of every offer from now on",
-    ),
-    sa.PrimaryKeyConstraint("product_no", "at"),
-    postgresql_partition_by="RANGE (at)",
-    comment="one row for each observation of a product in which something recorded changed",
+    sa.PrimaryKeyConstraint("product_no", "ends"),
+    postgresql_partition_by="RANGE (ends)",
+    comment="observations of a product in which something recorded changed; the last ones are in products.head",
 )
 
 rollups: Final = sa.Table(
@@ -90,7 +95,7 @@ rollup_queue: Final = sa.Table(
     sa.Column("ends", Time, nullable=False),
     sa.Column("product_no", sa.Integer, nullable=False),
     sa.PrimaryKeyConstraint("product_no", "ends"),
-    comment="keyframes up to which blocks are to be made",
+    comment="where chunks begin up to which blocks are to be made",
 )
 
 retention: Final = sa.Table(

@@ -11,16 +11,39 @@ from typing import Final, TypeAlias, cast
 import msgspec
 
 from price_history.domain.cells import Cell, Change, Columns, Piece, Run
+from price_history.domain.chunks import State
 from price_history.domain.offers import KnownOffer, OfferChange
 
 _Columns: TypeAlias = list[list[int | None]]
+
+
+class PackedRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """An observation in a chunk. Its changes are unpacked only where they are wanted."""
+
+    after: int
+    """Microseconds since the one before; in the first of a chunk 0."""
+    best_in_stock: int | None
+    packed: msgspec.Raw
+    best_out_of_stock: int | None = None
+
+    @property
+    def best(self) -> int | None:
+        """The lowest price of all offers."""
+        return self.best_in_stock if self.best_out_of_stock is None else self.best_out_of_stock
+
+    @property
+    def changes(self) -> list[OfferChange]:
+        """In their order."""
+        return unpack_changes(self.packed)
+
 
 _INT64: Final = 2**63
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_known = msgspec.msgpack.Decoder(dict[str, KnownOffer]).decode
 _decode_changes = msgspec.msgpack.Decoder(list[int | None]).decode
-_decode_state = msgspec.msgpack.Decoder(list[int]).decode
+_decode_state = msgspec.msgpack.Decoder(list[int | None]).decode
+_decode_rows = msgspec.msgpack.Decoder(list[PackedRow]).decode
 _decode_series = msgspec.msgpack.Decoder(_Columns).decode
 _decode_offers = msgspec.msgpack.Decoder(dict[int, _Columns]).decode
 
@@ -35,26 +58,39 @@ def unpack_known(packed: bytes) -> dict[str, KnownOffer]:
     return _decode_known(packed)
 
 
-def pack_changes(changes: Iterable[OfferChange]) -> bytes:
-    """The recorded changes of one observation."""
-    return _encode([value for change in changes for value in change])
+def pack_row(
+    after: int, best_in_stock: int | None, best_out_of_stock: int | None, changes: Iterable[OfferChange]
+) -> bytes:
+    """One observation, to be put at the end of a chunk: see `PackedRow`."""
+    packed = [value for change in changes for value in change]
+    if best_out_of_stock is None:
+        return _encode((after, best_in_stock, packed))
+    return _encode((after, best_in_stock, packed, best_out_of_stock))
 
 
-def unpack_changes(packed: bytes) -> list[OfferChange]:
-    """The changes of `pack_changes`."""
+def unpack_rows(count: int, packed: bytes) -> list[PackedRow]:
+    """The observations of a chunk, each from `pack_row`."""
+    # With the header of an array of so many in front they are one message.
+    return _decode_rows(b"\xdd" + count.to_bytes(4, "big") + packed)
+
+
+def unpack_changes(packed: bytes | msgspec.Raw) -> list[OfferChange]:
+    """The changes in a row."""
     values = iter(_decode_changes(packed))
     return [(number or 0, price, stock) for number, price, stock in zip(values, values, values, strict=True)]
 
 
-def pack_state(prices: Mapping[int, int]) -> bytes:
-    """A keyframe: the price of every offer, by number."""
-    return _encode([value for pair in prices.items() for value in pair])
+def pack_state(state: State) -> bytes:
+    """What holds in front of a chunk."""
+    prices = [value for pair in state.prices.items() for value in pair]
+    return _encode([state.best_in_stock, state.best_out_of_stock, *prices])
 
 
-def unpack_state(packed: bytes) -> dict[int, int]:
-    """The prices of `pack_state`."""
-    values = iter(_decode_state(packed))
-    return dict(zip(values, values, strict=True))
+def unpack_state(packed: bytes) -> State:
+    """The state of `pack_state`."""
+    best_in_stock, best_out_of_stock, *prices = _decode_state(packed)
+    values = iter(cast("list[int]", prices))
+    return State(best_in_stock, best_out_of_stock, dict(zip(values, values, strict=True)))
 
 
 def pack_series(pieces: Sequence[Piece], origin: int) -> bytes:

@@ -1,17 +1,14 @@
-"""Reads back which products and offers there are, and every recorded change."""
+"""Reads back which products and offers there are."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from price_history.db.packing import unpack_changes
 from price_history.domain.errors import DeletedProductError, UnknownProductError
 from price_history.domain.instants import to_instant
-from price_history.domain.offers import OfferChange
 
 _PRODUCT: Final = sa.text("""
 SELECT product_no, deleted_at, (SELECT kept_since FROM retention) FROM products WHERE product_id = :id
@@ -22,23 +19,6 @@ _OFFER_NOS: Final = sa.text("SELECT offer_no FROM offers WHERE product_no = :pro
 _OFFER_IDS: Final = sa.text("""
 SELECT offer_no, offer_id FROM offers WHERE product_no = :product_no AND offer_no = ANY(CAST(:offer_nos AS int[]))
 """)
-
-_CHANGES: Final = sa.text("""
-SELECT at, changes FROM price_changes
-WHERE product_no = :product_no AND at >= :since AND at <= :until ORDER BY at LIMIT :rows
-""")
-
-
-class ObservedChanges(NamedTuple):
-    """The recorded changes of one observation, unpacked when they are wanted: a page may need only the first."""
-
-    at: datetime
-    packed: bytes
-
-    @property
-    def changes(self) -> list[OfferChange]:
-        """In their order."""
-        return unpack_changes(self.packed)
 
 
 class FoundProduct(NamedTuple):
@@ -73,11 +53,3 @@ async def offer_ids(connection: AsyncConnection, product_no: int, offer_nos: Seq
     """The ids of a product's offers by number."""
     rows = await connection.execute(_OFFER_IDS, {"product_no": product_no, "offer_nos": offer_nos})
     return {number: offer_id for number, offer_id in rows}  # noqa: C416 - rows are no pairs to the type checker
-
-
-async def changes_page(
-    connection: AsyncConnection, product_no: int, since: datetime, until: datetime, rows: int
-) -> list[ObservedChanges]:
-    """The recorded changes from `since` to `until`, both included, oldest first; at most `rows` observations."""
-    found = await connection.execute(_CHANGES, {"product_no": product_no, "since": since, "until": until, "rows": rows})
-    return [ObservedChanges(at, packed) for at, packed in found]

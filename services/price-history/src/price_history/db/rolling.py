@@ -1,7 +1,7 @@
-"""Makes rollups: blocks of what lies in front of keyframes, and blocks of blocks.
+"""Makes rollups: blocks of closed chunks, and blocks of blocks.
 
-Keyframes to be rolled up wait in a queue, which is written in the transaction that writes the keyframe: none is missed,
-whatever commits when. One process at a time makes blocks, under an advisory lock.
+Where a block is to end waits in a queue, which is written in the transaction that closes the last chunk in front of it:
+none is missed, whatever commits when. One process at a time makes blocks, under an advisory lock.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,17 +13,11 @@ from typing import Any, Final, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from price_history.db.packing import (
-    pack_offers,
-    pack_series,
-    unpack_changes,
-    unpack_offers,
-    unpack_series,
-    unpack_state,
-)
+from price_history.db.chunks import Chunk
+from price_history.db.packing import pack_offers, pack_series, unpack_offers, unpack_series
 from price_history.domain.cells import Change, Piece, Run
 from price_history.domain.instants import to_datetime, to_instant
-from price_history.domain.rollups import LEVELS, Block, Level, RecordedChange, first_block, joined
+from price_history.domain.rollups import BLOCK_CHUNKS, LEVELS, Block, Level, RecordedChange, first_block, joined
 
 _LOCK_KEY: Final = 0x726F_6C6C
 """The advisory lock of the one copy that makes blocks; the letters of `roll`."""
@@ -32,9 +26,6 @@ _EVER: Final = datetime(1, 1, 1, tzinfo=UTC)
 _LOCK: Final = sa.text("SELECT pg_advisory_xact_lock(:key)")
 _TRY_LOCK: Final = sa.text("SELECT pg_try_advisory_xact_lock(:key)")
 
-_QUEUE: Final = """
-INSERT INTO rollup_queue (product_no, ends) SELECT * FROM unnest($1::int[], $2::timestamptz[]) ON CONFLICT DO NOTHING
-"""
 _TAKE: Final = """
 DELETE FROM rollup_queue USING (SELECT product_no, ends FROM rollup_queue ORDER BY product_no, ends LIMIT $1) AS taken
 WHERE rollup_queue.product_no = taken.product_no AND rollup_queue.ends = taken.ends
@@ -45,14 +36,14 @@ SELECT product_no, (
   SELECT ends FROM rollups WHERE rollups.product_no = product.product_no AND level = 1 ORDER BY begins DESC LIMIT 1
 ) FROM unnest($1::int[]) AS product (product_no)
 """
-_ROWS: Final = """
-SELECT span.number, row.at, row.best_in_stock, row.best_out_of_stock, row.changes, row.state
+_CHUNKS: Final = """
+SELECT span.number, chunk.*
 FROM unnest($1::int[], $2::timestamptz[], $3::timestamptz[]) WITH ORDINALITY AS span (product_no, begins, ends, number)
 CROSS JOIN LATERAL (
-  SELECT at, best_in_stock, best_out_of_stock, changes, state FROM price_changes
-  WHERE product_no = span.product_no AND at >= span.begins AND at < span.ends ORDER BY at
-) AS row
-ORDER BY span.number, row.at
+  SELECT begins, ends, observations, state, changes FROM chunks
+  WHERE product_no = span.product_no AND ends >= span.begins AND ends < span.ends ORDER BY ends
+) AS chunk
+ORDER BY span.number, chunk.ends
 """
 _BLOCK_COLUMNS: Final = ("begins", "ends", "product_no", "level", "best_in_stock", "best", "offers")
 
@@ -78,12 +69,45 @@ _FORGET: Final = (
 _CLEAR: Final = sa.text("""
 DELETE FROM rollups WHERE begins >= coalesce((SELECT kept_since FROM retention), '-infinity')
 """)
+# Where recording queued them: a product's chunks are numbered by how many it has closed.
 _QUEUE_ALL: Final = sa.text("""
 INSERT INTO rollup_queue (product_no, ends)
-SELECT product_no, at FROM price_changes JOIN products USING (product_no)
-WHERE state IS NOT NULL AND deleted_at IS NULL
+SELECT product_no, coalesce(next_begins, head_begins) FROM (
+  SELECT product_no, head_begins,
+         products.chunks - count(*) OVER (PARTITION BY product_no) + row_number() OVER following AS number,
+         lead(begins) OVER following AS next_begins
+  FROM chunks JOIN products USING (product_no)
+  WHERE deleted_at IS NULL
+  WINDOW following AS (PARTITION BY product_no ORDER BY ends)
+) AS chunk
+WHERE number % :chunks = 0
 ON CONFLICT DO NOTHING
 """)
+# For each product, up to where its last chunk in front of the boundary is to be rolled up, if it is not yet.
+_QUEUE_BEFORE: Final = sa.text("""
+INSERT INTO rollup_queue (product_no, ends)
+SELECT product_no, coalesce((
+  SELECT begins FROM chunks WHERE chunks.product_no = products.product_no AND ends > last.ends ORDER BY ends LIMIT 1
+), head_begins)
+FROM products CROSS JOIN LATERAL (
+  SELECT begins, ends FROM chunks
+  WHERE chunks.product_no = products.product_no AND ends < :boundary ORDER BY ends DESC LIMIT 1
+) AS last
+WHERE product_no > :after AND product_no <= :upto AND deleted_at IS NULL AND last.begins >= coalesce((
+  SELECT ends FROM rollups WHERE rollups.product_no = products.product_no AND level = 1 ORDER BY begins DESC LIMIT 1
+), '-infinity')
+ON CONFLICT DO NOTHING
+""")
+_QUEUED_BEFORE: Final = sa.text("""
+SELECT EXISTS (SELECT FROM rollup_queue WHERE EXISTS (
+  SELECT FROM chunks
+  WHERE chunks.product_no = rollup_queue.product_no AND chunks.ends < :boundary AND chunks.ends >= coalesce((
+    SELECT ends FROM rollups
+    WHERE rollups.product_no = rollup_queue.product_no AND level = 1 ORDER BY begins DESC LIMIT 1
+  ), '-infinity')
+))
+""")
+_LENGTH: Final = sa.text("SELECT count(*) FROM rollup_queue")
 
 
 class _Span(NamedTuple):
@@ -92,10 +116,19 @@ class _Span(NamedTuple):
     ends: datetime
 
 
-async def queue_keyframes(connection: AsyncConnection, keyframes: Sequence[tuple[int, datetime]]) -> None:
-    """Have what lies in front of these `(product number, time)` rolled up."""
-    driver = await _driver(connection)
-    await driver.execute(_QUEUE, *map(list, zip(*keyframes, strict=True)))
+async def queue_before(connection: AsyncConnection, boundary: datetime, after: int, upto: int) -> None:
+    """Have every chunk that ends before rolled up, of products `after` < number <= `upto`."""
+    await connection.execute(_QUEUE_BEFORE, {"boundary": boundary, "after": after, "upto": upto})
+
+
+async def is_queued_before(connection: AsyncConnection, boundary: datetime) -> bool:
+    """Whether a chunk that ends before waits to be rolled up."""
+    return bool(await connection.scalar(_QUEUED_BEFORE, {"boundary": boundary}))
+
+
+async def queue_length(connection: AsyncConnection) -> int:
+    """How many blocks wait to be made."""
+    return int((await connection.execute(_LENGTH)).scalar_one())
 
 
 async def is_our_turn(connection: AsyncConnection) -> bool:
@@ -108,17 +141,17 @@ async def take_turn(connection: AsyncConnection) -> None:
     await connection.execute(_LOCK, {"key": _LOCK_KEY})
 
 
-async def roll_up(connection: AsyncConnection, keyframes: int) -> int:
-    """Make the blocks in front of so many queued keyframes, and those that join them; returns how many were queued.
+async def roll_up(connection: AsyncConnection, blocks: int) -> int:
+    """Make so many of the queued blocks, and those that join them; returns how many were queued.
 
     Whoever calls it has the right to make blocks.
     """
     driver = await _driver(connection)
-    taken = sorted(map(tuple, await driver.fetch(_TAKE, keyframes)))
+    taken = sorted(map(tuple, await driver.fetch(_TAKE, blocks)))
     products = sorted({product_no for product_no, _ in taken})
     spans = _spans(taken, dict(map(tuple, await driver.fetch(_ROLLED_UNTIL, products))))
     if spans:
-        rows = await driver.fetch(_ROWS, *map(list, zip(*spans, strict=True)))
+        rows = await driver.fetch(_CHUNKS, *map(list, zip(*spans, strict=True)))
         await _store(driver, LEVELS[0], _first_blocks(spans, rows))
     for level in LEVELS[1:]:
         await _join(driver, level, products)
@@ -133,41 +166,36 @@ async def forget_rollups(connection: AsyncConnection, product_no: int) -> None:
 
 
 async def queue_everything(connection: AsyncConnection) -> int:
-    """Delete all blocks whose changes are still there, and queue every keyframe; returns how many there are."""
+    """Delete all blocks whose changes are still there, and queue them; returns how many there are."""
     await take_turn(connection)
     await connection.execute(_CLEAR)
-    return (await connection.execute(_QUEUE_ALL)).rowcount
+    return (await connection.execute(_QUEUE_ALL, {"chunks": BLOCK_CHUNKS})).rowcount
 
 
 def _spans(taken: Iterable[tuple[int, datetime]], rolled_until: Mapping[int, datetime | None]) -> list[_Span]:
-    """From where a product's blocks end to each of its keyframes in turn."""
+    """From where a product's blocks end to each end that is queued in turn."""
     spans: list[_Span] = []
-    for product_no, keyframes in groupby(taken, key=itemgetter(0)):
+    for product_no, queued in groupby(taken, key=itemgetter(0)):
         begins = rolled_until[product_no] or _EVER
-        for _, ends in keyframes:
+        for _, ends in queued:
             if ends > begins:
                 spans.append(_Span(product_no, begins, ends))
                 begins = ends
     return spans
 
 
-def _first_blocks(spans: Sequence[_Span], rows: Iterable[Any]) -> list[tuple[int, Block]]:
+def _first_blocks(spans: Sequence[_Span], found_chunks: Iterable[Any]) -> list[tuple[int, Block]]:
     blocks: list[tuple[int, Block]] = []
-    for number, found in groupby(rows, key=itemgetter(0)):
+    for number, found in groupby(found_chunks, key=itemgetter(0)):
         span = spans[number - 1]
+        chunks = [Chunk.of(row[1:]) for row in found]
         changes = [
-            RecordedChange(
-                to_instant(at),
-                in_stock,
-                out_of_stock,
-                unpack_changes(packed),
-                None if state is None else unpack_state(state),
-            )
-            for _, at, in_stock, out_of_stock, packed, state in found
+            RecordedChange(at, row.best_in_stock, row.best_out_of_stock, row.changes)
+            for chunk in chunks
+            for rows in (chunk.rows(),)
+            for at, row in zip(chunk.instants(rows), rows, strict=True)
         ]
-        # A price that was only carried over a month's end is told by the block before.
-        if any(change.changes for change in changes):
-            blocks.append((span.product_no, first_block(changes, to_instant(span.ends))))
+        blocks.append((span.product_no, first_block(chunks[0].state.prices, changes, to_instant(span.ends))))
     return blocks
 
 

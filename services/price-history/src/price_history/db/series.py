@@ -1,27 +1,28 @@
-"""Reads the series of a price over a window: from rollups where they will do, from the changes where they won't."""
+"""Reads the series of a price over a window: from rollups where they will do, from the chunks where they won't."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from operator import itemgetter
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from price_history.db.packing import unpack_changes, unpack_offers, unpack_series, unpack_state
+from price_history.db.chunks import Chunk, touching_chunks
+from price_history.db.packing import PackedRow, unpack_offers, unpack_series
 from price_history.domain.cells import Change, Run, replay
+from price_history.domain.chunks import State
 from price_history.domain.covering import Gap, SeriesBlock, Wanted, cover
 from price_history.domain.instants import to_datetime, to_instant
 from price_history.domain.rollups import LEVELS
 
-PAGE_ROWS: Final = 10_000
-"""Rows of changes read at once: a week of minutes in one go, years in bounded memory."""
+CHUNKS_AT_ONCE: Final = 500
+"""Chunks read at once: a week of minutes in one go, years in bounded memory."""
 
 Basis = Literal["best_in_stock", "best"]
 
-# What a trend reads goes to the driver without SQLAlchemy, and instants come as numbers: a day of minutes takes 0.6 ms
-# instead of 2.
-_INSTANT: Final = "(extract(epoch FROM at) * 1000000)::bigint"
+_Changes: TypeAlias = Callable[[Sequence[int], Sequence[PackedRow]], list[Change]]
 
 # A probe for the block in which a gap begins, and a range of the index for those that begin in it.
 _BLOCKS: Final = """
@@ -41,79 +42,74 @@ _BLOCK_BEFORE: Final = """
 SELECT begins, ends, {series} FROM rollups WHERE product_no = $1 AND level = 1 AND begins <= $2
 ORDER BY begins DESC LIMIT 1
 """
-# What is carried over the start is looked for in the day before it first: that is one partition, or two.
-_CHANGES: Final = """
-SELECT change.* FROM (
-  SELECT begins, ends FROM unnest($2::timestamptz[], $3::timestamptz[]) AS gap (begins, ends)
-  UNION ALL
-  SELECT (SELECT at FROM price_changes WHERE product_no = $1 AND at < $4 AND at >= $5 {carrying}
-          ORDER BY at DESC LIMIT 1), $4
-) AS gap
-CROSS JOIN LATERAL (
-  SELECT {instant} AS instant, {columns} FROM price_changes
-  WHERE product_no = $1 AND at >= gap.begins AND at < gap.ends ORDER BY at LIMIT $6
-) AS change
-ORDER BY instant LIMIT $6
-"""
-
-_NEAR: Final = timedelta(days=1)
-_EVER: Final = datetime(1, 1, 1, tzinfo=UTC)
+_HAS_BLOCKS: Final = "SELECT EXISTS (SELECT FROM rollups WHERE product_no = $1 AND level = 1)"
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Where a price is found, in changes and in rollups."""
+    """Where a price is found, in chunks and in rollups."""
 
-    changes: str
     blocks: str
     block_before: str
     cells: Sequence[int]
     """The lengths of its cells by level, in microseconds."""
-    prices: Callable[[Sequence[Any]], Iterable[Change]]
-    """From rows of `changes`."""
+    changes: _Changes
+    """From the observations at these instants."""
+    price: Callable[[State], int | None]
+    """In a state."""
     pieces: Callable[[bytes, int], list[Change | Run]]
     """From a packed series that begins at an instant."""
 
 
-def _best(column: str, series: str) -> Series:
+def _best(column: str, price: Callable[[State], int | None], changes: _Changes) -> Series:
     return Series(
-        changes=_CHANGES.format(instant=_INSTANT, columns=column, carrying=""),
-        blocks=_BLOCKS.format(series=series),
-        block_before=_BLOCK_BEFORE.format(series=series),
+        blocks=_BLOCKS.format(series=column),
+        block_before=_BLOCK_BEFORE.format(series=column),
         cells=[level.cell for level in LEVELS],
-        prices=lambda rows: map(tuple, rows),
+        changes=changes,
+        price=price,
         pieces=unpack_series,
     )
 
 
 BEST: Final[dict[Basis, Series]] = {
-    "best_in_stock": _best("best_in_stock", "best_in_stock"),
-    "best": _best("coalesce(best_out_of_stock, best_in_stock)", "coalesce(best, best_in_stock)"),
+    "best_in_stock": _best(
+        "best_in_stock",
+        lambda state: state.best_in_stock,
+        lambda ats, rows: [(at, row.best_in_stock) for at, row in zip(ats, rows, strict=True)],
+    ),
+    "best": _best(
+        "coalesce(best, best_in_stock)",
+        lambda state: state.best_in_stock if state.best_out_of_stock is None else state.best_out_of_stock,
+        lambda ats, rows: [(at, row.best) for at, row in zip(ats, rows, strict=True)],
+    ),
 }
 
 
 def offer_series(offer_nos: frozenset[int]) -> Series:
-    """The price of one offer, which has had these numbers.
+    """The price of one offer, which has had these numbers."""
 
-    Its changes begin with a keyframe, which is at most KEYFRAME_EVERY rows back.
-    """
+    def of_rows(ats: Sequence[int], rows: Sequence[PackedRow]) -> list[Change]:
+        return [
+            (at, price)
+            for at, row in zip(ats, rows, strict=True)
+            for number, price, _ in row.changes
+            if number in offer_nos
+        ]
 
-    def of_row(at: int, changes: bytes, state: bytes | None) -> Iterable[Change]:
-        if state is not None:
-            prices = unpack_state(state)
-            return ((at, next((prices[number] for number in offer_nos if number in prices), None)),)
-        return [(at, price) for number, price, _ in unpack_changes(changes) if number in offer_nos]
+    def of_state(state: State) -> int | None:
+        return next((state.prices[number] for number in offer_nos if number in state.prices), None)
 
     def of_block(packed: bytes, begins: int) -> list[Change | Run]:
         found = unpack_offers(packed, begins)
         return sorted((piece for number in offer_nos for piece in found.get(number, ())), key=itemgetter(0))
 
     return Series(
-        changes=_CHANGES.format(instant=_INSTANT, columns="changes, state", carrying="AND state IS NOT NULL"),
         blocks=_BLOCKS.format(series="offers"),
         block_before=_BLOCK_BEFORE.format(series="offers"),
         cells=[level.offer_cell for level in LEVELS],
-        prices=lambda rows: [change for row in rows for change in of_row(*row)],
+        changes=of_rows,
+        price=of_state,
         pieces=of_block,
     )
 
@@ -138,7 +134,7 @@ async def read_series(
         upto = changes[-1][0] if changes else 0
         ready = [piece for piece in pieces if piece[0] <= upto]
         pieces = pieces[len(ready) :]
-        yield sorted((*ready, *changes), key=itemgetter(0))
+        yield sorted((*changes, *ready), key=itemgetter(0))
     yield pieces
 
 
@@ -146,31 +142,60 @@ async def _changes(
     driver: Any, product_no: int, series: Series, gaps: Sequence[Gap], wanted: Wanted
 ) -> AsyncIterator[list[Change]]:
     """The changes in the gaps, in pages, with the price carried into the window in front."""
-    start = to_datetime(wanted.window.start)
-    rows = await driver.fetch(series.changes, product_no, *_bounds(gaps), start, start - _NEAR, PAGE_ROWS)
-    if not rows or rows[0][0] >= wanted.window.start:
-        yield await _carried_from_afar(driver, product_no, series, wanted)
+    start = wanted.window.start
+    # Nothing lies in the first one, but the chunk after it tells what is carried into the window.
+    gaps = [(start, start), *gaps]
+    carried = await _carried_by_blocks(driver, product_no, series, wanted) if wanted.forgotten_at_start else None
+    chunks = await touching_chunks(driver, product_no, gaps, CHUNKS_AT_ONCE)
+    first = [carried] if carried is not None else [_carried(series, chunk, start) for chunk in chunks[:1]]
     while True:
-        yield list(series.prices(rows))
-        if len(rows) < PAGE_ROWS:
+        yield [*first, *(change for chunk in chunks for change in _within(series, chunk, gaps))]
+        if len(chunks) < CHUNKS_AT_ONCE:
             return
-        after = rows[-1][0] + 1
+        first = []
+        after = chunks[-1].ends + 1
         gaps = [(max(begins, after), ends) for begins, ends in gaps if ends > after]
-        rows = await driver.fetch(series.changes, product_no, *_bounds(gaps), start, start, PAGE_ROWS)
+        chunks = await touching_chunks(driver, product_no, gaps, CHUNKS_AT_ONCE)
 
 
-async def _carried_from_afar(driver: Any, product_no: int, series: Series, wanted: Wanted) -> list[Change]:
-    """The price at the window's start, which has not changed for long, or whose changes are forgotten."""
-    start = to_datetime(wanted.window.start)
-    rows = await driver.fetch(series.changes, product_no, [], [], start, _EVER, PAGE_ROWS)
-    if rows or not wanted.forgotten_at_start:
-        return list(series.prices(rows))
-    row = await driver.fetchrow(series.block_before, product_no, start)
+def _carried(series: Series, chunk: Chunk, start: int) -> Change:
+    """What was in effect just before `start`, by the chunk in which it lies, or else the next one, or the last."""
+    if chunk.begins < start:
+        rows = chunk.rows()
+        ats = chunk.instants(rows)
+        before = bisect_left(ats, start)
+        changes = series.changes(ats[:before], rows[:before])
+        if changes:
+            return (start - 1, changes[-1][1])
+    return (start - 1, series.price(chunk.state))
+
+
+def _within(series: Series, chunk: Chunk, gaps: Sequence[Gap]) -> list[Change]:
+    touched = [(begins, ends) for begins, ends in gaps if begins <= chunk.ends and chunk.begins < ends]
+    if not touched:
+        return []
+    rows = chunk.rows()
+    ats = chunk.instants(rows)
+    parts = [slice(bisect_left(ats, begins), bisect_left(ats, ends)) for begins, ends in touched]
+    return [change for part in parts for change in series.changes(ats[part], rows[part])]
+
+
+async def _carried_by_blocks(driver: Any, product_no: int, series: Series, wanted: Wanted) -> Change | None:
+    """What was in effect just before the window, if there is a block, as there is of all changes that are forgotten."""
+    start = wanted.window.start
+    row = await driver.fetchrow(series.block_before, product_no, to_datetime(start))
+    if row is None:
+        # In front of the first block there was nothing.
+        return (start - 1, None) if await driver.fetchval(_HAS_BLOCKS, product_no) else None
+    block = _block(series, *row)
+    if block.ends <= start:
+        return None
     before: list[Change] = []
-    for piece in () if row is None else _block(series, *row).pieces:
+    for piece in block.pieces:
         changes = [change for cell in piece.each() for change in replay(cell)] if isinstance(piece, Run) else [piece]
-        before += [change for change in changes if change[0] <= wanted.window.start]
-    return before[-1:]
+        before += [change for change in changes if change[0] < start]
+    # A block that begins here says nothing of what was before; nobody will know the difference.
+    return (start - 1, before[-1][1] if before else None)
 
 
 def _block(series: Series, begins: datetime, ends: datetime, packed: bytes) -> SeriesBlock:

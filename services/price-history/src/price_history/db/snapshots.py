@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from price_history.db.packing import pack_known, unpack_known
+from price_history.db.packing import unpack_known
 from price_history.domain.recording import KnownProduct
 
 
@@ -27,10 +27,10 @@ class Snapshots:
             return None
         return [KnownProduct._make((*row[:-1], unpack_known(row[-1]))) for row in rows]
 
-    def put(self, products: Iterable[KnownProduct]) -> None:
-        """Keep these, and forget those that were put longest ago beyond the capacity."""
-        for known in products:
-            self._rows[known.product_id] = (*known[:-1], pack_known(known.offers))
+    def put(self, products: Iterable[KnownProduct], packed_offers: Iterable[bytes]) -> None:
+        """Keep these, with the offers of each as `pack_known` packs them; beyond the capacity forget the oldest."""
+        for known, packed in zip(products, packed_offers, strict=True):
+            self._rows[known.product_id] = (*known[:-1], packed)
             self._rows.move_to_end(known.product_id)
         while len(self._rows) > self._capacity:
             self._rows.popitem(last=False)

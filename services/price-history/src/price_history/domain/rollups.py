@@ -1,10 +1,10 @@
 """Rollups: a product's history in blocks of many changes, each told by cells of five minutes, an hour or a day.
 
-Blocks follow each other without overlap and cover a product's history up to its last keyframe; what comes later is read
-from the changes themselves. Nothing in front of a keyframe ever changes, so a block once made stays true.
+Blocks follow each other without overlap and are made of whole chunks; what comes after the last one is read from the
+changes themselves. A closed chunk never changes, so a block once made stays true.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from price_history.domain.cells import Change, Piece, condense
@@ -14,10 +14,14 @@ from price_history.domain.offers import OfferChange
 _MINUTES_5, _HOUR, _DAY = 300 * SECOND, 3_600 * SECOND, 86_400 * SECOND
 
 
+BLOCK_CHUNKS: Final = 4
+"""Chunks in a block of the first level: 64 observations of a product whose five offers all change, more of others."""
+
+
 class Level(NamedTuple):
     """How coarse blocks are: lengths of cells in microseconds, and how many blocks of the level below they join.
 
-    A block of the first level has the rows from one keyframe to the next.
+    A block of the first level is made of `BLOCK_CHUNKS` chunks.
     """
 
     number: int
@@ -55,29 +59,27 @@ class RecordedChange(NamedTuple):
     best_in_stock: int | None
     best_out_of_stock: int | None
     changes: list[OfferChange]
-    state: dict[int, int] | None
 
 
-def first_block(rows: Sequence[RecordedChange], ends: int) -> Block:
-    """The block of rows that begin with a keyframe, up to `ends`."""
+def first_block(before: Mapping[int, int], rows: Sequence[RecordedChange], ends: int) -> Block:
+    """The block of rows, up to `ends`, in front of which the offers had these prices by number."""
     in_stock = _changes((row.at, row.best_in_stock) for row in rows)
     best = None
     if any(row.best_out_of_stock is not None for row in rows):
         best = _changes(
             (row.at, row.best_in_stock if row.best_out_of_stock is None else row.best_out_of_stock) for row in rows
         )
-    keyframe = rows[0]
-    prices = keyframe.state or {}
-    offers: dict[int, list[Piece]] = {number: [(keyframe.at, price)] for number, price in prices.items()}
-    # The block before this one says nothing of an offer that ended here.
-    offers |= {number: [(keyframe.at, None)] for number, price, _ in keyframe.changes if price is None}
+    # It begins with the price of every offer, so that it needs no block before it.
+    begins = rows[0].at
+    prices: dict[int, int | None] = {**before, **{number: price for number, price, _ in rows[0].changes}}
+    offers: dict[int, list[Piece]] = {number: [(begins, price)] for number, price in prices.items()}
     for row in rows[1:]:
         for number, price, _ in row.changes:
             series = offers.setdefault(number, [])
             # A change of stock repeats the price.
             if not series or series[-1][1] != price:
                 series.append((row.at, price))
-    return _condensed(LEVELS[0], Block(keyframe.at, ends, in_stock, best, offers))
+    return _condensed(LEVELS[0], Block(begins, ends, in_stock, best, offers))
 
 
 def joined(level: Level, blocks: Sequence[Block]) -> Block:

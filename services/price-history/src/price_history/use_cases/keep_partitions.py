@@ -12,15 +12,16 @@ from price_history import metrics
 from price_history.db.engine import Database
 from price_history.db.partitions import (
     add_month,
-    carry_prices,
     drop_month,
     existing_months,
     forget_before,
     has_strays_before,
+    hold_still,
     last_product_no,
     stray_months,
     take_turn,
 )
+from price_history.db.rolling import is_queued_before, queue_before
 from price_history.domain.months import month_of, months_from, oldest_kept
 from price_history.use_cases.roll_up import RollUp
 
@@ -28,7 +29,8 @@ MONTHS_AHEAD: Final = 2
 STRAY_MONTHS_AHEAD: Final = 12
 """Rows later than this stay in the default partition: they come of a clock that is wrong."""
 INTERVAL_SECONDS: Final = 600.0
-CARRIED_AT_ONCE: Final = 1_000
+QUEUED_AT_ONCE: Final = 1_000
+"""Products in one transaction."""
 
 _log = structlog.get_logger()
 
@@ -53,7 +55,9 @@ class KeepPartitions:
         """
         now = month_of(self._now())
         async with self._database.reading() as connection:
-            strays = await stray_months(connection, months_from(now, 1 + STRAY_MONTHS_AHEAD)[-1])
+            # What is older than the retention is about to be forgotten where it lies.
+            oldest = oldest_kept(self._now(), self._retention)
+            strays = await stray_months(connection, oldest, months_from(now, 1 + STRAY_MONTHS_AHEAD)[-1])
             missing = {*months_from(now, 1 + MONTHS_AHEAD), *strays} - await existing_months(connection)
         for month in sorted(missing):
             async with self._database.transaction() as connection:
@@ -63,7 +67,9 @@ class KeepPartitions:
                     _log.info("partition_added", month=month.begins.date().isoformat())
 
     async def drop(self) -> None:
-        """Drop what is older than the retention, once it is rolled up and the prices that hold beyond it are carried.
+        """Drop what is older than the retention, once it is rolled up.
+
+        A chunk that reaches into what is kept stays whole, and so does a product's head.
 
         Raises:
             DatabaseUnavailableError: do it again later.
@@ -78,12 +84,17 @@ class KeepPartitions:
             if not expired and not await has_strays_before(connection, boundary):
                 return
             last = await last_product_no(connection)
-        for after in range(0, last, CARRIED_AT_ONCE):
+        for after in range(0, last, QUEUED_AT_ONCE):
             async with self._database.transaction() as connection:
-                await carry_prices(connection, boundary, after, after + CARRIED_AT_ONCE)
+                await queue_before(connection, boundary, after, after + QUEUED_AT_ONCE)
         await self._roll_up.finish()
         async with self._database.transaction() as connection:
             await take_turn(connection)
+            # Another copy may have dropped some of them meanwhile.
+            expired = sorted(await existing_months(connection) & set(expired))
+            await hold_still(connection, expired)
+            if await is_queued_before(connection, boundary):
+                return  # closed just now, of a product that had not changed for so long: next time
             for month in expired:
                 await drop_month(connection, month)
             await forget_before(connection, boundary)

@@ -1,21 +1,22 @@
 """Lists every recorded change of a product, in pages or as one stream."""
 
-from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from price_history.db.chunks import Chunk, following_chunks
 from price_history.db.engine import Database
-from price_history.db.reading import ObservedChanges, changes_page, find_product, offer_ids
+from price_history.db.reading import find_product, offer_ids
+from price_history.domain.instants import to_datetime, to_instant
 from price_history.domain.offers import OfferChange
 
-ROWS_AT_ONCE: Final = 500
-"""Rows read at once; ten thousand offers that all change make a row of 75 kB."""
+CHUNKS_AT_ONCE: Final = 20
+"""Chunks read at once: some 2,000 changes."""
 STREAMED_AT_ONCE: Final = 2_000
 """Changes in one batch of a stream."""
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 class HistoryItem(NamedTuple):
@@ -61,18 +62,21 @@ class ReadHistory:
             UnknownProductError: see there.
             DatabaseUnavailableError: the database does not answer.
         """
-        # One row more than can be needed tells whether there is a next page.
-        rows = min(limit + 1, ROWS_AT_ONCE)
         items: list[HistoryItem] = []
         async with self._database.reading() as connection:
-            product_no = (await find_product(connection, product_id)).number
+            product = await find_product(connection, product_id)
+            # What is older may still be there, in a chunk that reaches beyond, but without the offers that ended then.
+            if product.kept_since is not None and to_instant(begin.at) < product.kept_since:
+                begin = Position(to_datetime(product.kept_since), 0)
             while True:
-                observed = await changes_page(connection, product_no, begin.at, until, rows)
-                found, following = _cut(observed, begin, limit - len(items))
-                items += await _with_ids(connection, product_no, found)
-                if following is not None or len(observed) < rows:
+                # A chunk has a change at least, and one more than can be needed tells whether there is a next page.
+                wanted = min(limit - len(items) + 1, CHUNKS_AT_ONCE)
+                chunks = await following_chunks(connection, product.number, begin.at, wanted)
+                found, following = _cut(chunks, begin, to_instant(until), limit - len(items))
+                items += await _with_ids(connection, product.number, found)
+                if following is not None or len(chunks) < wanted:
                     return HistoryPage(items, following)
-                begin = Position(observed[-1].at + _MICROSECOND, 0)
+                begin = Position(to_datetime(chunks[-1].ends + 1), 0)
 
     async def stream(self, product_id: UUID, since: datetime, until: datetime) -> AsyncIterator[list[HistoryItem]]:
         """Everything from `since` to `until`, both included, in batches; at least one, which may be empty.
@@ -87,17 +91,25 @@ class ReadHistory:
 
 
 def _cut(
-    observed: list[ObservedChanges], begin: Position, limit: int
+    chunks: Iterable[Chunk], begin: Position, until: int, limit: int
 ) -> tuple[list[tuple[datetime, OfferChange]], Position | None]:
-    """The first `limit` changes from `begin` on, and the position of the one after them, if there is one."""
+    """The first `limit` changes from `begin` up to and including `until`, and where the one after them is, if any."""
     found: list[tuple[datetime, OfferChange]] = []
-    for row in observed:
-        for index, change in enumerate(row.changes):
-            if row.at == begin.at and index < begin.skip:
+    since = to_instant(begin.at)
+    for chunk in chunks:
+        rows = chunk.rows()
+        for instant, row in zip(chunk.instants(rows), rows, strict=True):
+            if instant < since:
                 continue
-            if len(found) == limit:
-                return found, Position(row.at, index)
-            found.append((row.at, change))
+            if instant > until:
+                return found, None
+            at = to_datetime(instant)
+            for index, change in enumerate(row.changes):
+                if instant == since and index < begin.skip:
+                    continue
+                if len(found) == limit:
+                    return found, Position(at, index)
+                found.append((at, change))
     return found, None
 
 

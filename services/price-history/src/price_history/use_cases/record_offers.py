@@ -6,7 +6,10 @@ from operator import attrgetter
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from price_history.db.engine import Database
+from price_history.db.packing import pack_known
 from price_history.db.recording import OvertakenError, add_products, lock_products, store
 from price_history.db.snapshots import Snapshots
 from price_history.domain.recording import KnownProduct, ObservedList, Recorded, record
@@ -46,7 +49,6 @@ class RecordOffers:
             # Whether it was committed is not always known.
             self._snapshots.clear()
             raise
-        self._snapshots.put(result.product for result in recorded)
         changed = [known.observed_at for known, row, _, _ in recorded if row is not None]
         return RecordingResult(
             applied=len(recorded),
@@ -64,25 +66,33 @@ class RecordOffers:
         if recorded:
             try:
                 async with self._database.transaction() as connection:
-                    await store(connection, recorded)
+                    packed = await _store(connection, recorded)
             except OvertakenError:
                 return None
+            self._snapshots.put((result.product for result in recorded), packed)
         return recorded
 
     async def _record_locked(self, ids: Sequence[UUID], observed: Mapping[UUID, ObservedList]) -> list[Recorded] | None:
         """What was recorded of products as they are stored, or None when one had no row: it has now."""
         async with self._database.transaction() as connection:
             products = await lock_products(connection, ids)
-            if len(products) == len(ids):
-                recorded = _record(products, observed)
-                if recorded:
-                    await store(connection, recorded)
-                self._snapshots.put(products)
-                return recorded
+            recorded = _record(products, observed) if len(products) == len(ids) else None
+            packed = await _store(connection, recorded) if recorded else []
+        if recorded is not None:
+            self._snapshots.put(products, [pack_known(product.offers) for product in products])
+            self._snapshots.put((result.product for result in recorded), packed)
+            return recorded
         # In a transaction of its own: taking locks and making rows in one could wait in a circle with another.
         async with self._database.transaction() as connection:
             await add_products(connection, ids)
         return None
+
+
+async def _store(connection: AsyncConnection, recorded: Sequence[Recorded]) -> list[bytes]:
+    """Store it; returns the offers of each product, packed."""
+    packed = [pack_known(result.product.offers) for result in recorded]
+    await store(connection, recorded, packed)
+    return packed
 
 
 def _record(products: Iterable[KnownProduct], observed: Mapping[UUID, ObservedList]) -> list[Recorded]:

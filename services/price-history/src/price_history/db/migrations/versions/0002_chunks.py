@@ -1,10 +1,13 @@
-"""Products, their offers, and their price changes, partitioned by time."""
+"""Products, their offers, and their history in chunks, partitioned by time.
+
+Takes the place of a first revision that was never released: a database of that one is refused, not converted.
+"""
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
-revision = "0001"
+revision = "0002"
 down_revision = None
 
 _TIME = TIMESTAMP(timezone=True)
@@ -16,11 +19,17 @@ def upgrade() -> None:
         sa.Column("product_no", sa.Integer, sa.Identity(always=True), primary_key=True),
         sa.Column("product_id", sa.Uuid, nullable=False, unique=True),
         sa.Column("deleted_at", _TIME, comment="a tombstone: what arrives later about the product is ignored"),
+        sa.Column("version", sa.Integer, nullable=False, server_default="0", comment="grows by one with each update"),
+        sa.Column("next_offer_no", sa.Integer, nullable=False, server_default="0"),
         sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("observed_at", _TIME),
         sa.Column("last_change_at", _TIME),
-        sa.Column("change_rows", sa.Integer, nullable=False, server_default="0", comment="rows in price_changes"),
-        sa.Column("next_offer_no", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("head_begins", _TIME, comment="the first change in the head: the chunk that is still added to"),
+        sa.Column("chunks", sa.Integer, nullable=False, server_default="0", comment="how many have been closed"),
+        sa.Column("head_rows", sa.Integer, nullable=False, server_default="0", comment="observations in the head"),
+        sa.Column("head_changes", sa.Integer, nullable=False, server_default="0", comment="changes of offers in these"),
+        sa.Column("head_state", sa.LargeBinary, nullable=False, server_default="", comment="as chunks.state"),
+        sa.Column("head", sa.LargeBinary, nullable=False, server_default="", comment="as chunks.changes"),
         sa.Column(
             "offers",
             sa.LargeBinary,
@@ -40,32 +49,31 @@ def upgrade() -> None:
     )
     op.create_index("offers_product_no_offer_id", "offers", ["product_no", "offer_id"])
     op.create_table(
-        "price_changes",
-        sa.Column("at", _TIME, nullable=False),
-        sa.Column("best_in_stock", sa.BigInteger, comment="lowest price among the offers in stock from now on"),
-        sa.Column(
-            "best_out_of_stock",
-            sa.BigInteger,
-            comment="lowest price of all offers where it is lower than best_in_stock, else null",
-        ),
+        "chunks",
+        sa.Column("begins", _TIME, nullable=False, comment="its first change"),
+        sa.Column("ends", _TIME, nullable=False, comment="its last change"),
         sa.Column("product_no", sa.Integer, nullable=False),
+        sa.Column("observations", sa.Integer, nullable=False),
+        sa.Column(
+            "state",
+            sa.LargeBinary,
+            nullable=False,
+            comment="what held before, MessagePack: [best_in_stock, best_out_of_stock, offer_no, price, offer_no, …]",
+        ),
         sa.Column(
             "changes",
             sa.LargeBinary,
             nullable=False,
-            comment="MessagePack: [offer_no, price, items in stock, offer_no, …], nil and nil for an offer that ended",
+            comment="the observations, one MessagePack message after the other: [microseconds since the one before, "
+            "lowest price among the offers in stock, [offer_no, price, items in stock, offer_no, …] with nil and nil "
+            "for an offer that ended, lowest price of all offers if that is lower]",
         ),
-        sa.Column(
-            "state",
-            sa.LargeBinary,
-            comment="a keyframe, MessagePack: [offer_no, price, offer_no, …] of every offer from now on",
-        ),
-        sa.PrimaryKeyConstraint("product_no", "at"),
-        postgresql_partition_by="RANGE (at)",
-        comment="one row for each observation of a product in which something recorded changed",
+        sa.PrimaryKeyConstraint("product_no", "ends"),
+        postgresql_partition_by="RANGE (ends)",
+        comment="observations of a product in which something recorded changed; the last ones are in products.head",
     )
     # Takes what no month's partition takes, so that a missing one never refuses data.
-    op.execute("CREATE TABLE price_changes_default PARTITION OF price_changes DEFAULT")
+    op.execute("CREATE TABLE chunks_default PARTITION OF chunks DEFAULT")
     op.create_table(
         "rollups",
         sa.Column("begins", _TIME, nullable=False),
@@ -87,7 +95,7 @@ def upgrade() -> None:
         sa.Column("ends", _TIME, nullable=False),
         sa.Column("product_no", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("product_no", "ends"),
-        comment="keyframes up to which blocks are to be made",
+        comment="where chunks begin up to which blocks are to be made",
     )
     op.create_table(
         "retention",

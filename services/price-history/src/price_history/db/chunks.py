@@ -1,0 +1,85 @@
+"""Reads a product's recorded changes back, from its closed chunks and from its head."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import accumulate
+from typing import Any, Final, NamedTuple, Self
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from price_history.db.packing import PackedRow, unpack_rows, unpack_state
+from price_history.domain.chunks import State
+from price_history.domain.instants import to_datetime, to_instant
+
+_COLUMNS: Final = "begins, ends, observations, state, changes"
+_HEAD: Final = """
+SELECT head_begins AS begins, last_change_at AS ends, head_rows AS observations, head_state AS state, head AS changes
+FROM products WHERE product_no = $1 AND head_rows > 0
+"""
+# In one statement, so that a head that is being closed is read once: as a head or as a chunk.
+_FOLLOWING: Final = f"""
+(SELECT {_COLUMNS} FROM chunks WHERE product_no = $1 AND ends >= $2 ORDER BY ends LIMIT $3)
+UNION ALL
+({_HEAD} AND last_change_at >= $2)
+ORDER BY ends LIMIT $3
+"""  # noqa: S608 - our own constants
+# For each gap the chunks that end in it, and the one after them, which may begin in it: it has what is carried into the
+# gap, too. The head is there always, as it tells what holds now.
+_TOUCHING: Final = f"""
+SELECT DISTINCT ON (ends) {_COLUMNS} FROM (
+  SELECT chunk.* FROM unnest($2::timestamptz[], $3::timestamptz[]) AS gap (begins, ends)
+  CROSS JOIN LATERAL (
+    (SELECT {_COLUMNS} FROM chunks
+     WHERE product_no = $1 AND ends >= gap.begins AND ends < gap.ends ORDER BY ends LIMIT $4)
+    UNION ALL
+    (SELECT {_COLUMNS} FROM chunks WHERE product_no = $1 AND ends >= gap.ends ORDER BY ends LIMIT 1)
+  ) AS chunk
+  UNION ALL
+  ({_HEAD})
+) AS chunk
+ORDER BY ends LIMIT $4
+"""  # noqa: S608 - our own constants
+
+
+class Chunk(NamedTuple):
+    """Some observations of a product; `begins` and `ends` are the instants of the first and the last."""
+
+    begins: int
+    ends: int
+    observations: int
+    packed_state: bytes
+    packed: bytes
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> Self:
+        """From a row with the columns of a chunk."""
+        begins, ends, observations, state, changes = row
+        return cls(to_instant(begins), to_instant(ends), observations, state, changes)
+
+    @property
+    def state(self) -> State:
+        """What held before."""
+        return unpack_state(self.packed_state)
+
+    def rows(self) -> list[PackedRow]:
+        """The observations."""
+        return unpack_rows(self.observations, self.packed)
+
+    def instants(self, rows: Sequence[PackedRow]) -> list[int]:
+        """Those of the observations."""
+        return list(accumulate((row.after for row in rows[1:]), initial=self.begins))
+
+
+async def following_chunks(connection: AsyncConnection, product_no: int, since: datetime, limit: int) -> list[Chunk]:
+    """At most so many chunks from the one that has the first change at or after `since`."""
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    return [Chunk.of(row) for row in await driver.fetch(_FOLLOWING, product_no, since, limit)]
+
+
+async def touching_chunks(driver: Any, product_no: int, gaps: Sequence[tuple[int, int]], limit: int) -> list[Chunk]:
+    """The chunks with changes in these gaps, up to a limit, and perhaps others; they follow each other.
+
+    The first one of all from the beginning of the first gap on is there whether it lies in a gap or not.
+    """
+    bounds = [to_datetime(begins) for begins, _ in gaps], [to_datetime(ends) for _, ends in gaps]
+    return [Chunk.of(row) for row in await driver.fetch(_TOUCHING, product_no, *bounds, limit)]

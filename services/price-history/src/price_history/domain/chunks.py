@@ -1,0 +1,38 @@
+"""Chunks: a product's history cut into pieces that each tell by themselves what held before their first change.
+
+The last one, to which what is observed is added, is the *head*. A full head is closed when the next change comes, and
+never changes again.
+"""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from price_history.domain.offers import KnownOffer
+
+CHUNK_ROWS: Final = 32
+CHUNK_CHANGES: Final = 80
+"""Observations and changes of offers that fill a chunk, whichever comes first: some 500 bytes. What is written with
+each observation is the head as a whole; what a row of the database costs beyond it is shared by this many."""
+
+
+class State(NamedTuple):
+    """The best prices as in `ChangeRow`, and the price of every offer by number."""
+
+    best_in_stock: int | None
+    best_out_of_stock: int | None
+    prices: dict[int, int]
+
+
+def state_of(offers: Mapping[str, KnownOffer]) -> State:
+    """What holds while these offers do."""
+    best = min((price for _, price, _ in offers.values()), default=None)
+    in_stock = min((price for _, price, stock in offers.values() if stock > 0), default=None)
+    return State(in_stock, None if best == in_stock else best, {number: price for number, price, _ in offers.values()})
+
+
+def is_full(rows: int, changes: int, offers: int) -> bool:
+    """Whether a head with so many observations, changes in them, and offers in the state before it, takes no more.
+
+    A state of many offers is worth as many changes: so it never takes more room than they do.
+    """
+    return rows >= CHUNK_ROWS or changes >= max(CHUNK_CHANGES, offers)
