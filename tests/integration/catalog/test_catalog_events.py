@@ -26,7 +26,7 @@ from catalog_api.domain.errors import DatabaseUnavailableError
 from catalog_api.settings import WorkSettings
 from catalog_api.use_cases.apply_offers import ApplyOffers
 from catalog_api.use_cases.apply_registration import ApplyRegistration
-from event_bus import EventConsumer, EventPublisher
+from event_bus import EventConsumer, EventPublisher, ReceivedOffersUpdated
 
 from .conftest import PRODUCT, UNKNOWN, Api, eventually
 
@@ -51,7 +51,7 @@ def update(product: str, revision: int, *offers: tuple[str, int, int], minutes: 
 
 
 async def apply(database: Database, *updates: OffersUpdate) -> None:
-    await ApplyOffers(database)(OffersUpdated.of(list(updates)))
+    await ApplyOffers(database)(ReceivedOffersUpdated.of(OffersUpdated.of(list(updates))))
 
 
 async def test_before_the_first_observation_there_are_no_offers(api: Api) -> None:
@@ -249,7 +249,7 @@ async def test_while_the_database_is_away_messages_wait(
     consumer = EventConsumer(rabbitmq_url, transient=(DatabaseUnavailableError,))
     apply_offers = ApplyOffers(database)
 
-    async def watched(event: OffersUpdated) -> None:
+    async def watched(event: ReceivedOffersUpdated) -> None:
         try:
             await apply_offers(event)
         except DatabaseUnavailableError:

@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from aggregator_contracts import Offer, OffersUpdate, OffersUpdated
+from event_bus import ReceivedOffersUpdated
 from price_history.db.engine import Database
 from price_history.db.snapshots import Snapshots
 from price_history.domain.errors import UnknownProductError
@@ -34,12 +35,13 @@ class Counted(RecordOffers):
         return await super().__call__(observed)
 
 
-def message(revision: int, *products: UUID) -> OffersUpdated:
+def message(revision: int, *products: UUID) -> ReceivedOffersUpdated:
     at = NOON + revision * timedelta(minutes=1)
     offers = [Offer(id="a", price=revision, items_in_stock=1)]
-    return OffersUpdated.of(
-        [OffersUpdate(product_id=product, revision=revision, observed_at=at, offers=offers) for product in products]
-    )
+    updates = [
+        OffersUpdate(product_id=product, revision=revision, observed_at=at, offers=offers) for product in products
+    ]
+    return ReceivedOffersUpdated.of(OffersUpdated.of(updates))
 
 
 async def prices(database: Database, product: UUID) -> list[int | None]:

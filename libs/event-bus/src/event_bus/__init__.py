@@ -1,6 +1,7 @@
 """Publishes and consumes the contract's events over RabbitMQ so that none is lost."""
 
 from event_bus.consumer import EventConsumer, Unprocessable
+from event_bus.decoding import ReceivedOffer, ReceivedOffersUpdated, ReceivedUpdate, decode_event
 from event_bus.messages import PublishError
 from event_bus.parked import ParkedMessage, ParkedMessages
 from event_bus.parked_commands import parked_commands
@@ -13,6 +14,10 @@ __all__ = [
     "ParkedMessage",
     "ParkedMessages",
     "PublishError",
+    "ReceivedOffer",
+    "ReceivedOffersUpdated",
+    "ReceivedUpdate",
     "Unprocessable",
+    "decode_event",
     "parked_commands",
 ]

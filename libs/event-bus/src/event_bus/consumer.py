@@ -25,9 +25,10 @@ from faststream import AckPolicy
 from faststream.rabbit import Channel, RabbitMessage, RabbitQueue
 from prometheus_client import Counter, Gauge
 
-from aggregator_contracts import InvalidEventError, parse_event
+from aggregator_contracts import InvalidEventError
 from aggregator_contracts.topology import Subscription
 from event_bus.connection import BROKER_ERRORS, Connection, Nodes, loss_as_error
+from event_bus.decoding import decode_event
 from event_bus.messages import MessagePublisher, OutgoingMessage, PublishError
 from lifecycle import wait_for_any
 
@@ -62,10 +63,10 @@ class _Route:
 
     async def handle(self, body: bytes) -> None:
         try:
-            event = parse_event(body)
+            event = decode_event(body)
         except InvalidEventError as error:
             raise Unprocessable(str(error)) from None
-        if not isinstance(event, self.subscription.events):
+        if all(event.type != expected.TYPE for expected in self.subscription.events):
             raise Unprocessable(f"{event.type} does not belong in {self.subscription.queue}")
         await self.handler(event)
 

@@ -5,11 +5,11 @@ from typing import Final
 
 from prometheus_client import Counter
 
-from aggregator_contracts import OffersUpdate, OffersUpdated
 from catalog_api.db import offers
 from catalog_api.db.database import Database
 from catalog_api.db.offers import StoredOffers
 from catalog_api.domain.offers import ObservedOffer, merge
+from event_bus import ReceivedOffersUpdated, ReceivedUpdate
 
 updates_total: Final = Counter(
     "aggregator_catalog_offers_updates_total",
@@ -27,7 +27,7 @@ class ApplyOffers:
 
     database: Database
 
-    async def __call__(self, event: OffersUpdated) -> None:
+    async def __call__(self, event: ReceivedOffersUpdated) -> None:
         """Store the lists that are newer than those known; products that are not in the catalog are ignored."""
         updates = event.data.updates
         async with self.database.transaction() as connection:
@@ -45,7 +45,7 @@ class ApplyOffers:
         updates_total.labels("unknown").inc(len(updates) - len(stored))
 
 
-def _after(before: StoredOffers, update: OffersUpdate) -> StoredOffers:
+def _after(before: StoredOffers, update: ReceivedUpdate) -> StoredOffers:
     observed = (ObservedOffer(offer.id, offer.price, offer.items_in_stock) for offer in update.offers)
     merged = merge(before.offers, observed, update.observed_at)
     return StoredOffers(update.product_id, update.revision, update.observed_at, merged)

@@ -8,7 +8,8 @@ from uuid import UUID
 
 import structlog
 
-from aggregator_contracts import Event, OffersUpdated, ProductCreated, ProductDeleted
+from aggregator_contracts import Event, ProductCreated, ProductDeleted
+from event_bus import ReceivedOffersUpdated
 from price_history import metrics
 from price_history.db.engine import DatabaseUnavailableError
 from price_history.domain.recording import ObservedList
@@ -36,7 +37,7 @@ class OffersHandler:
         self._turn = asyncio.Lock()
         self._arrived: list[dict[UUID, ObservedList]] = []
 
-    async def __call__(self, event: OffersUpdated) -> None:
+    async def __call__(self, event: ReceivedOffersUpdated) -> None:
         """Return when all of it is stored."""
         message = {
             update.product_id: ObservedList(
