@@ -13,7 +13,7 @@ from uuid import UUID
 
 from bench.events import observation
 from price_history.db.engine import Database, Limits
-from price_history.db.packing import pack_known, pack_row, pack_state
+from price_history.db.packing import pack_row, pack_state
 from price_history.db.partitions import add_month, existing_months
 from price_history.db.recording import add_products, lock_products
 from price_history.domain.chunks import state_of
@@ -152,7 +152,7 @@ class Past:
                 product.begins,
                 product.state,
                 bytes(product.head),
-                pack_known(known.offers),
+                known.packed_offers,
             )
             for product in products
             for known in (product.known,)
@@ -160,7 +160,7 @@ class Past:
         offers = [
             (product.known.product_no, number, offer_id)
             for product in products
-            for offer_id, (number, _, _) in product.known.offers.items()
+            for offer_id, number, *_ in zip(*product.known.offers, strict=True)
         ]
         async with self._database.transaction() as connection:
             driver: Any = (await connection.get_raw_connection()).driver_connection

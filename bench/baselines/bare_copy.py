@@ -3,8 +3,8 @@
 The rows are those of so many products whose five offers all changed at one moment; SHAPE is `changes`, a row for each
 offer's new price, or `observations`, a row for each product with the changes packed in it. The table is indexed by what
 makes a row unique, and partitioned by month, and is kept, so that it grows. ROWS_AT_ONCE is how many rows a transaction
-has; 0 means all. Prints `{"rows", "seconds", "cpu_seconds"}`; CPU time is that of this process and of the server's for
-its connection.
+has, 0 means all; each has a table of its own. Prints `{"rows", "seconds", "cpu_seconds"}`; CPU time is that of this
+process and of the server's for its connection.
 """
 
 import json
@@ -59,13 +59,14 @@ async def main(dsn: str, name: str, products: int, at: datetime, rows_at_once: i
     server = connection.get_server_pid()
     first = at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     following = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
-    await connection.execute(TABLE.format(name=name, columns=shape.columns, first=first, following=following))
+    table = f"{name}_{rows_at_once}"
+    await connection.execute(TABLE.format(name=table, columns=shape.columns, first=first, following=following))
     rows = [row for product in range(products) for row in shape.rows(at, product)]
     size = rows_at_once or len(rows)
     batches = [rows[start : start + size] for start in range(0, len(rows), size)]
     cpu, began = time.process_time() + cpu_seconds(server), time.monotonic()
     for batch in batches:
-        await connection.copy_records_to_table(name, schema_name="bench", columns=shape.names, records=batch)
+        await connection.copy_records_to_table(table, schema_name="bench", columns=shape.names, records=batch)
     measured = {
         "rows": len(rows),
         "seconds": time.monotonic() - began,

@@ -219,7 +219,7 @@ def end_state(consumers: Consumers, product_id: UUID) -> dict[str, Any]:
         ),
         "sync": status if status == "deleted" else (status, version, name),
         "history": deleted
-        or {key: (price, stock) for key, (_, price, stock) in msgspec.msgpack.decode(packed).items()},
+        or {key: (price, stock) for key, _, price, stock in zip(*msgspec.msgpack.decode(packed), strict=True)},
     }
 
 

@@ -8,15 +8,17 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-from price_history.db.packing import pack_known, pack_row, pack_state, unpack_known, unpack_rows, unpack_state
+from price_history.db.packing import pack_row, pack_state, unpack_rows, unpack_state
 from price_history.domain.chunks import CHUNK_CHANGES, CHUNK_ROWS, State, state_of
+from price_history.domain.offers import NO_OFFERS, KnownOffers, pack_known, unpack_known
 from price_history.domain.recording import ChangeRow, KnownProduct, ObservedList, record
 
 PRODUCT = UUID("01939e3c-0000-7000-8000-000000000001")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-NEW = KnownProduct(1, PRODUCT, False, 0, 0, None, None, 0, 0, 0, {})
+NEW = KnownProduct(1, PRODUCT, False, 0, 0, None, None, 0, 0, 0, pack_known(NO_OFFERS))
 
 Listed = list[tuple[str, int, int]]
 
@@ -52,7 +54,7 @@ class TestWhatIsRecorded:
     def test_any_other_stock_is_known_but_not_recorded(self) -> None:
         product, rows = after([[("a", 10, 5)], [("a", 10, 4)]])
         assert rows[-1] is None
-        assert product.offers == {"a": (0, 10, 4)}
+        assert product.offers == (("a",), (0,), (10,), (4,))
         assert product.revision == 2
 
     def test_an_offer_that_ends(self) -> None:
@@ -76,7 +78,7 @@ class TestWhatIsRecorded:
 
     def test_an_id_listed_twice_counts_once(self) -> None:
         product, _ = after([[("a", 10, 5), ("a", 11, 5)]])
-        assert product.offers == {"a": (0, 10, 5)}
+        assert product.offers == (("a",), (0,), (10,), (5,))
         assert changes([("a", 10, 5), ("a", 11, 5)]) == [(0, 10, 5)]
 
 
@@ -116,7 +118,7 @@ class TestOrder:
         assert record(product, ObservedList(1, product.observed_at + MICROSECOND, [])) is not None
 
     def test_a_deleted_product_takes_nothing(self) -> None:
-        assert record(NEW._replace(deleted=True), ObservedList(1, NOON, [("a", 10, 5)])) is None
+        assert record(structs.replace(NEW, deleted=True), ObservedList(1, NOON, [("a", 10, 5)])) is None
 
     @pytest.mark.parametrize("at", [NOON - timedelta(days=1), NOON + timedelta(minutes=1)])
     def test_a_clock_that_runs_behind_or_stands_does_not_turn_history_back(self, at: datetime) -> None:
@@ -211,15 +213,17 @@ packed_rows = st.tuples(big, st.none() | big, st.none() | big, offer_changes)
 
 
 @given(
-    st.dictionaries(st.text(min_size=1, max_size=20), st.tuples(number, big, number)),
+    st.lists(st.tuples(st.text(min_size=1, max_size=20), number, big, number), min_size=1),
     st.lists(packed_rows, max_size=20),
     st.builds(State, st.none() | big, st.none() | big, st.dictionaries(number, big)),
 )
 def test_packed_documents_are_read_back(
-    known: dict[str, tuple[int, int, int]],
+    offers: list[tuple[str, int, int, int]],
     rows: list[tuple[int, int | None, int | None, list[tuple[int, int | None, int | None]]]],
     state: State,
 ) -> None:
+    ids, numbers, prices, stocks = zip(*offers, strict=True)
+    known: KnownOffers = (ids, numbers, prices, stocks)
     assert unpack_known(pack_known(known)) == known
     packed = b"".join(pack_row(*row) for row in rows)
     found = unpack_rows(len(rows), packed)

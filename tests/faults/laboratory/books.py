@@ -173,7 +173,10 @@ class Books:
             for product_id, offers in self.query("catalog", "SELECT product_id::text, offers FROM product_offers")
         }
         in_history = {
-            product_id: {key: (price, stock) for key, (_, price, stock) in msgspec.msgpack.decode(packed).items()}
+            product_id: {
+                offer_id: (price, stock)
+                for offer_id, _, price, stock in zip(*msgspec.msgpack.decode(packed), strict=True)
+            }
             for product_id, packed in self.query("price_history", "SELECT product_id::text, offers FROM products")
         }
         for product_id in live:

@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 from price_history.db.engine import Database, DatabaseUnavailableError, Limits
 from price_history.db.migrate import migrate
 from price_history.db.models import metadata
-from price_history.db.packing import unpack_known, unpack_rows
+from price_history.db.packing import unpack_rows
 from price_history.db.snapshots import Snapshots
 from price_history.domain.chunks import CHUNK_ROWS
 from price_history.domain.errors import UnknownProductError
+from price_history.domain.offers import NO_OFFERS, pack_known, unpack_known
 from price_history.domain.recording import ObservedList
 from price_history.use_cases.known_products import AddProduct, DeleteProduct
 from price_history.use_cases.read_history import HistoryItem, Position, ReadHistory
@@ -50,7 +51,8 @@ async def latest(database: Database, product_id: UUID) -> dict[str, tuple[int, i
         packed = await connection.scalar(
             sa.text("SELECT offers FROM products WHERE product_id = :id"), {"id": product_id}
         )
-    return {offer_id: (price, stock) for offer_id, (_, price, stock) in unpack_known(packed or b"\x80").items()}
+    ids, _, prices, stocks = unpack_known(packed or pack_known(NO_OFFERS))
+    return dict(zip(ids, zip(prices, stocks, strict=True), strict=True))
 
 
 async def test_changes_come_back_as_they_were_observed(database: Database) -> None:

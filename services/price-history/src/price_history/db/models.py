@@ -30,8 +30,8 @@ products: Final = sa.Table(
         "offers",
         sa.LargeBinary,
         nullable=False,
-        server_default=sa.text(r"'\x80'"),
-        comment="MessagePack: {offer id: [offer_no, price, items in stock]} as last observed",
+        server_default=sa.text(r"'\x9490909090'"),
+        comment="as last observed, MessagePack: [[offer id, …], [offer_no, …], [price, …], [items in stock, …]]",
     ),
     # Room in each page for the next versions of its rows: updates stay heap-only and touch no index.
     postgresql_with={"fillfactor": "70"},

@@ -4,7 +4,7 @@ As arrays of PostgreSQL the same take about 140 bytes, and more CPU on both side
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from operator import add, itemgetter
 from typing import Final, TypeAlias, cast
 
@@ -12,7 +12,7 @@ import msgspec
 
 from price_history.domain.cells import Cell, Change, Columns, Piece, Run
 from price_history.domain.chunks import State
-from price_history.domain.offers import KnownOffer, OfferChange
+from price_history.domain.offers import OfferChange
 
 _Columns: TypeAlias = list[list[int | None]]
 
@@ -40,7 +40,6 @@ class PackedRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
 _INT64: Final = 2**63
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_known = msgspec.msgpack.Decoder(dict[str, KnownOffer]).decode
 _decode_changes = msgspec.msgpack.Decoder(list[int | None]).decode
 _decode_state = msgspec.msgpack.Decoder(list[int | None]).decode
 _decode_rows = msgspec.msgpack.Decoder(list[PackedRow]).decode
@@ -48,21 +47,11 @@ _decode_series = msgspec.msgpack.Decoder(_Columns).decode
 _decode_offers = msgspec.msgpack.Decoder(dict[int, _Columns]).decode
 
 
-def pack_known(offers: Mapping[str, KnownOffer]) -> bytes:
-    """A product's offers as last observed."""
-    return _encode(offers)
-
-
-def unpack_known(packed: bytes) -> dict[str, KnownOffer]:
-    """The offers of `pack_known`."""
-    return _decode_known(packed)
-
-
 def pack_row(
     after: int, best_in_stock: int | None, best_out_of_stock: int | None, changes: Iterable[OfferChange]
 ) -> bytes:
     """One observation, to be put at the end of a chunk: see `PackedRow`."""
-    packed = [value for change in changes for value in change]
+    packed = list(chain.from_iterable(changes))
     if best_out_of_stock is None:
         return _encode((after, best_in_stock, packed))
     return _encode((after, best_in_stock, packed, best_out_of_stock))

@@ -8,7 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from price_history.db.packing import pack_row, pack_state, unpack_known
+from price_history.db.packing import pack_row, pack_state
 from price_history.db.rolling import forget_rollups
 from price_history.domain.chunks import state_of
 from price_history.domain.recording import KnownProduct, Recorded
@@ -36,18 +36,18 @@ ORDER BY product_id FOR NO KEY UPDATE
 # chunk of a month may be about to be dropped.
 _STORE: Final = """
 WITH new AS MATERIALIZED (
-  SELECT * FROM unnest($1::int[], $2::int[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::int[], $7::int[],
-                       $8::int[], $9::bytea[], $10::bytea[], $11::bytea[])
-    AS new (product_no, version, revision, observed_at, last_change_at, next_offer_no, head_rows, head_changes, state,
-            row, offers)
+  SELECT * FROM unnest($1::int[], $2::int[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::int[], $7::bytea[],
+                       $8::bytea[], $9::bytea[])
+    AS new (product_no, version, revision, observed_at, dated, head_changes, state, row, offers)
 ), stored AS (
   UPDATE products
-  SET version = new.version, revision = new.revision, observed_at = new.observed_at,
-      last_change_at = new.last_change_at, next_offer_no = new.next_offer_no, offers = new.offers,
-      head_rows = new.head_rows, head_changes = new.head_changes,
-      head = CASE WHEN new.state IS NULL THEN head || new.row ELSE new.row END,
+  SET version = new.version, revision = new.revision, observed_at = new.observed_at, offers = new.offers,
+      last_change_at = CASE WHEN new.row IS NULL THEN last_change_at ELSE coalesce(new.dated, new.observed_at) END,
+      head_changes = new.head_changes,
+      head_rows = CASE WHEN new.row IS NULL THEN head_rows WHEN new.state IS NULL THEN head_rows + 1 ELSE 1 END,
+      head = CASE WHEN new.row IS NULL THEN head WHEN new.state IS NULL THEN head || new.row ELSE new.row END,
       head_state = coalesce(new.state, head_state),
-      head_begins = CASE WHEN new.state IS NULL THEN head_begins ELSE new.last_change_at END,
+      head_begins = CASE WHEN new.state IS NULL THEN head_begins ELSE coalesce(new.dated, new.observed_at) END,
       chunks = CASE WHEN new.state IS NULL OR products.head_rows = 0 THEN chunks ELSE chunks + 1 END
   FROM new WHERE products.product_no = new.product_no AND products.version = new.version - 1
   RETURNING products.product_no, products.chunks, head_begins, new.state IS NOT NULL AS opens
@@ -58,7 +58,7 @@ WITH new AS MATERIALIZED (
   RETURNING product_no, ends
 ), queued AS (
   INSERT INTO rollup_queue (product_no, ends) SELECT product_no, head_begins FROM closed JOIN stored USING (product_no)
-  WHERE stored.chunks % $12 = 0 OR date_trunc('month', closed.ends) < date_trunc('month', head_begins)
+  WHERE stored.chunks % $10 = 0 OR date_trunc('month', closed.ends) < date_trunc('month', head_begins)
   ON CONFLICT DO NOTHING
 )
 SELECT count(*) FROM stored
@@ -67,6 +67,12 @@ SELECT count(*) FROM stored
 _STORE_OFFERS: Final = sa.text("""
 INSERT INTO offers (product_no, offer_no, offer_id)
 SELECT * FROM unnest(CAST(:product_nos AS int[]), CAST(:offer_nos AS int[]), CAST(:offer_ids AS text[]))
+""")
+
+_NUMBER_OFFERS: Final = sa.text("""
+UPDATE products SET next_offer_no = new.next_offer_no
+FROM unnest(CAST(:product_nos AS int[]), CAST(:next_offer_nos AS int[])) AS new (product_no, next_offer_no)
+WHERE products.product_no = new.product_no
 """)
 
 _END_OFFERS: Final = sa.text("""
@@ -100,11 +106,11 @@ async def add_products(connection: AsyncConnection, ids: Sequence[UUID]) -> None
 async def lock_products(connection: AsyncConnection, ids: Sequence[UUID]) -> list[KnownProduct]:
     """What is known of these products, locked until the transaction ends; those without a row are left out."""
     rows = await connection.execute(_LOCK, {"ids": ids})
-    return [KnownProduct._make((*row[:-1], unpack_known(row[-1]))) for row in rows]
+    return [KnownProduct(*row) for row in rows]
 
 
-async def store(connection: AsyncConnection, recorded: Sequence[Recorded], packed_offers: Sequence[bytes]) -> None:
-    """Store what was recorded, with the offers of each product as `pack_known` packs them.
+async def store(connection: AsyncConnection, recorded: Sequence[Recorded]) -> None:
+    """Store what was recorded.
 
     Raises:
         OvertakenError: a product is no longer as it was known; roll back.
@@ -112,31 +118,41 @@ async def store(connection: AsyncConnection, recorded: Sequence[Recorded], packe
     # On the driver's connection, inside the transaction: SQLAlchemy takes longer for as many parameters.
     driver: Any = (await connection.get_raw_connection()).driver_connection
     assert driver.is_in_transaction()  # noqa: S101 - else each statement would be committed by itself
-    rows = [_row(result, packed) for result, packed in zip(recorded, packed_offers, strict=True)]
-    stored = await driver.fetchval(_STORE, *map(list, zip(*rows, strict=True)), BLOCK_CHUNKS)
-    if stored != len(rows):
-        raise OvertakenError(f"{stored} of {len(rows)} products are as they were known")
-    appeared = [(known.product_no, no, offer_id) for known, _, ids, _ in recorded for offer_id, no in ids.items()]
+    columns = map(list, zip(*map(_row, recorded), strict=True))
+    stored = await driver.fetchval(_STORE, *columns, BLOCK_CHUNKS)
+    if stored != len(recorded):
+        raise OvertakenError(f"{stored} of {len(recorded)} products are as they were known")
+    appeared = [result for result in recorded if result.appeared]
     if appeared:
-        await connection.execute(_STORE_OFFERS, _columns(("product_nos", "offer_nos", "offer_ids"), appeared))
+        await _store_offers(connection, appeared)
     ended = [
-        (known.product_no, offer_no, row.at)
-        for known, row, _, _ in recorded
-        if row is not None
-        for offer_no, price, _ in row.changes
+        (result.product.product_no, offer_no, result.row.at)
+        for result in recorded
+        if result.row is not None
+        for offer_no, price, _ in result.row.changes
         if price is None
     ]
     if ended:
         await connection.execute(_END_OFFERS, _columns(("product_nos", "offer_nos", "ats"), ended))
 
 
-def _row(result: Recorded, packed_offers: bytes) -> tuple[Any, ...]:
+async def _store_offers(connection: AsyncConnection, recorded: Sequence[Recorded]) -> None:
+    offers = [(each.product.product_no, no, offer_id) for each in recorded for offer_id, no in each.appeared.items()]
+    await connection.execute(_STORE_OFFERS, _columns(("product_nos", "offer_nos", "offer_ids"), offers))
+    numbers = [(each.product.product_no, each.product.next_offer_no) for each in recorded]
+    await connection.execute(_NUMBER_OFFERS, _columns(("product_nos", "next_offer_nos"), numbers))
+
+
+def _row(result: Recorded) -> tuple[Any, ...]:
     """The parameters of `_STORE` for one product."""
-    known, row, _, before = result
+    known, before, row = result.product, result.before, result.row
+    dated: datetime | None = None
     state: bytes | None = None
-    packed = b""
+    packed: bytes | None = None
     if row is not None:
         after = 0
+        if row.at != known.observed_at:
+            dated = row.at
         if result.opens_head:
             state = pack_state(state_of(before.offers))
         elif before.last_change_at is not None:
@@ -147,13 +163,11 @@ def _row(result: Recorded, packed_offers: bytes) -> tuple[Any, ...]:
         known.version,
         known.revision,
         known.observed_at,
-        known.last_change_at,
-        known.next_offer_no,
-        known.head_rows,
+        dated,
         known.head_changes,
         state,
         packed,
-        packed_offers,
+        known.packed_offers,
     )
 
 

@@ -4,10 +4,9 @@ The last one, to which what is observed is added, is the *head*. A full head is 
 never changes again.
 """
 
-from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from price_history.domain.offers import KnownOffer
+from price_history.domain.offers import KnownOffers
 
 CHUNK_ROWS: Final = 32
 CHUNK_CHANGES: Final = 80
@@ -23,11 +22,12 @@ class State(NamedTuple):
     prices: dict[int, int]
 
 
-def state_of(offers: Mapping[str, KnownOffer]) -> State:
+def state_of(offers: KnownOffers) -> State:
     """What holds while these offers do."""
-    best = min((price for _, price, _ in offers.values()), default=None)
-    in_stock = min((price for _, price, stock in offers.values() if stock > 0), default=None)
-    return State(in_stock, None if best == in_stock else best, {number: price for number, price, _ in offers.values()})
+    _, numbers, prices, stocks = offers
+    best = min(prices, default=None)
+    in_stock = min((price for price, stock in zip(prices, stocks, strict=True) if stock), default=None)
+    return State(in_stock, None if best == in_stock else best, dict(zip(numbers, prices, strict=True)))
 
 
 def is_full(rows: int, changes: int, offers: int) -> bool:

@@ -4,8 +4,10 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
+import msgspec
+
 from price_history.domain.chunks import is_full
-from price_history.domain.offers import KnownOffer, OfferChange, compare
+from price_history.domain.offers import KnownOffers, OfferChange, compare, pack_known, unpack_known
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -18,11 +20,11 @@ class ObservedList(NamedTuple):
     offers: list[tuple[str, int, int]]
 
 
-class KnownProduct(NamedTuple):
+class KnownProduct(msgspec.Struct, frozen=True, gc=False):
     """What is known of a product; `revision` is 0 and the times are None until its first list.
 
     `version` counts how often it was stored. `head_rows` and `head_changes` are the observations in its head, and the
-    changes of offers in these.
+    changes of offers in these. `packed_offers` is its list as last observed, as `pack_known` packs it.
     """
 
     product_no: int
@@ -35,10 +37,16 @@ class KnownProduct(NamedTuple):
     next_offer_no: int
     head_rows: int
     head_changes: int
-    offers: dict[str, KnownOffer]
+    packed_offers: bytes
+
+    @property
+    def offers(self) -> KnownOffers:
+        """Its list as last observed."""
+        known: KnownOffers = unpack_known(self.packed_offers)
+        return known
 
 
-class ChangeRow(NamedTuple):
+class ChangeRow(msgspec.Struct, frozen=True, gc=False):
     """The recorded changes of one observation, with the best prices from then on (None where there is none).
 
     `best_out_of_stock` is the lowest price of all offers where it is lower than the best in stock, else None: the
@@ -51,7 +59,7 @@ class ChangeRow(NamedTuple):
     changes: list[OfferChange]
 
 
-class Recorded(NamedTuple):
+class Recorded(msgspec.Struct, frozen=True, gc=False):
     """The product from now on and before, the row to store if anything recorded changed, and new offers by id."""
 
     product: KnownProduct
@@ -71,24 +79,12 @@ def record(product: KnownProduct, observed: ObservedList) -> Recorded | None:
     A change is dated a microsecond after the product's last one if the observer's clock says otherwise: the revision
     gives the order, so that history never runs backwards.
     """
-    (
-        number,
-        product_id,
-        deleted,
-        version,
-        known_revision,
-        known_observed_at,
-        last_change_at,
-        next_offer_no,
-        head_rows,
-        head_changes,
-        known,
-    ) = product
+    if product.deleted or not _is_newer(product, observed):
+        return None
     revision, observed_at, listed = observed
-    if deleted or revision < known_revision:
-        return None
-    if revision == known_revision and known_observed_at is not None and observed_at <= known_observed_at:
-        return None
+    last_change_at, next_offer_no = product.last_change_at, product.next_offer_no
+    head_rows, head_changes = product.head_rows, product.head_changes
+    known = product.offers
     offers, changes, appeared, best, in_stock = compare(known, listed, next_offer_no)
     row = None
     if changes:
@@ -99,25 +95,27 @@ def record(product: KnownProduct, observed: ObservedList) -> Recorded | None:
         last_change_at = at
         next_offer_no += len(appeared)
         # What a full head gives way to begins anew.
-        if is_full(head_rows, head_changes, len(known)):
+        if is_full(head_rows, head_changes, len(known[0])):
             head_rows = head_changes = 0
         head_rows += 1
         head_changes += len(changes)
-    return Recorded(
-        KnownProduct(
-            number,
-            product_id,
-            deleted,
-            version + 1,
-            revision,
-            observed_at,
-            last_change_at,
-            next_offer_no,
-            head_rows,
-            head_changes,
-            offers,
-        ),
-        row,
-        appeared,
-        product,
+    after = KnownProduct(
+        product.product_no,
+        product.product_id,
+        False,
+        product.version + 1,
+        revision,
+        observed_at,
+        last_change_at,
+        next_offer_no,
+        head_rows,
+        head_changes,
+        pack_known(offers),
     )
+    return Recorded(after, row, appeared, product)
+
+
+def _is_newer(product: KnownProduct, observed: ObservedList) -> bool:
+    if observed.revision != product.revision:
+        return observed.revision > product.revision
+    return product.observed_at is None or observed.observed_at > product.observed_at

@@ -1,7 +1,6 @@
 """`price-history work`: follows offers and products, and keeps the partitions."""
 
 import asyncio
-from collections import ChainMap
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -57,9 +56,9 @@ class OffersHandler:
             self._forget([message])
 
     async def _record_first(self) -> None:
-        together = self._without_a_product_twice()
+        together, observed = self._without_a_product_twice()
         try:
-            await self._record(dict(ChainMap(*together)))
+            await self._record(observed)
         except Exception:
             if len(together) == 1:
                 raise
@@ -68,15 +67,16 @@ class OffersHandler:
             await self._record(together[0])
         self._forget(together)
 
-    def _without_a_product_twice(self) -> list[dict[UUID, ObservedList]]:
-        together: list[dict[UUID, ObservedList]] = []
-        products: set[UUID] = set()
-        for message in self._arrived:
-            if together and (len(products) + len(message) > MAX_TOGETHER or not products.isdisjoint(message)):
+    def _without_a_product_twice(self) -> tuple[list[dict[UUID, ObservedList]], dict[UUID, ObservedList]]:
+        """The messages that may be recorded together, and all that is in them."""
+        together, observed = self._arrived[:1], self._arrived[0]
+        for message in self._arrived[1:]:
+            joined = observed | message
+            if len(joined) > MAX_TOGETHER or len(joined) < len(observed) + len(message):
                 break
             together.append(message)
-            products |= message.keys()
-        return together
+            observed = joined
+        return together, observed
 
     def _forget(self, messages: list[dict[UUID, ObservedList]]) -> None:
         self._arrived = [waiting for waiting in self._arrived if not any(waiting is message for message in messages)]

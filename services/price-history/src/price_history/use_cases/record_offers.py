@@ -6,10 +6,7 @@ from operator import attrgetter
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from price_history.db.engine import Database
-from price_history.db.packing import pack_known
 from price_history.db.recording import OvertakenError, add_products, lock_products, store
 from price_history.db.snapshots import Snapshots
 from price_history.domain.recording import KnownProduct, ObservedList, Recorded, record
@@ -49,12 +46,15 @@ class RecordOffers:
             # Whether it was committed is not always known.
             self._snapshots.clear()
             raise
-        changed = [known.observed_at for known, row, _, _ in recorded if row is not None]
+        changed = [result for result in recorded if result.row is not None]
         return RecordingResult(
             applied=len(recorded),
             stale=len(ids) - len(recorded),
-            changes=sum(len(row.changes) for _, row, _, _ in recorded if row is not None),
-            observed_first=min((at for at in changed if at is not None), default=None),
+            changes=sum(len(result.row.changes) for result in changed if result.row is not None),
+            observed_first=min(
+                (result.product.observed_at for result in changed if result.product.observed_at is not None),
+                default=None,
+            ),
         )
 
     async def _record_known(self, ids: Sequence[UUID], observed: Mapping[UUID, ObservedList]) -> list[Recorded] | None:
@@ -66,10 +66,10 @@ class RecordOffers:
         if recorded:
             try:
                 async with self._database.transaction() as connection:
-                    packed = await _store(connection, recorded)
+                    await store(connection, recorded)
             except OvertakenError:
                 return None
-            self._snapshots.put((result.product for result in recorded), packed)
+            self._snapshots.put(result.product for result in recorded)
         return recorded
 
     async def _record_locked(self, ids: Sequence[UUID], observed: Mapping[UUID, ObservedList]) -> list[Recorded] | None:
@@ -77,22 +77,16 @@ class RecordOffers:
         async with self._database.transaction() as connection:
             products = await lock_products(connection, ids)
             recorded = _record(products, observed) if len(products) == len(ids) else None
-            packed = await _store(connection, recorded) if recorded else []
+            if recorded:
+                await store(connection, recorded)
         if recorded is not None:
-            self._snapshots.put(products, [pack_known(product.offers) for product in products])
-            self._snapshots.put((result.product for result in recorded), packed)
+            self._snapshots.put(products)
+            self._snapshots.put(result.product for result in recorded)
             return recorded
         # In a transaction of its own: taking locks and making rows in one could wait in a circle with another.
         async with self._database.transaction() as connection:
             await add_products(connection, ids)
         return None
-
-
-async def _store(connection: AsyncConnection, recorded: Sequence[Recorded]) -> list[bytes]:
-    """Store it; returns the offers of each product, packed."""
-    packed = [pack_known(result.product.offers) for result in recorded]
-    await store(connection, recorded, packed)
-    return packed
 
 
 def _record(products: Iterable[KnownProduct], observed: Mapping[UUID, ObservedList]) -> list[Recorded]:

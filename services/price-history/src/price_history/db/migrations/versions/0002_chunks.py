@@ -34,8 +34,8 @@ def upgrade() -> None:
             "offers",
             sa.LargeBinary,
             nullable=False,
-            server_default=sa.text(r"'\x80'"),
-            comment="MessagePack: {offer id: [offer_no, price, items in stock]} as last observed",
+            server_default=sa.text(r"'\x9490909090'"),
+            comment="as last observed, MessagePack: [[offer id, …], [offer_no, …], [price, …], [items in stock, …]]",
         ),
         postgresql_with={"fillfactor": "70"},
     )
