@@ -52,6 +52,8 @@ audit: $(ENVIRONMENT) ## Look for known vulnerabilities and unwanted licences; d
 lock: $(ENVIRONMENT) ## Lock the dependencies again, after a pyproject.toml changed
 	$(BIN)/uv lock
 	$(BIN)/uv export -q --format requirements-txt --all-packages --all-groups --no-emit-workspace --no-header -o requirements.lock
+	{ sed -n 1p requirements.txt; awk '/^[^ ]/ { here = /^uv==/ } here' requirements.lock; } > requirements.new
+	mv requirements.new requirements.txt
 
 clean: ## Remove the environment and all caches; the data in .local stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
