@@ -6,6 +6,7 @@ BIN := .venv/bin
 ENVIRONMENT := .venv/.complete
 LICENCES := Apache;BSD;MIT;ISC;MPL-2.0;Mozilla Public License 2.0;PSF;Python Software Foundation;LGPL
 OURS := $(shell sed -n 's/^name = "\(.*\)"/\1/p' contracts/pyproject.toml libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml)
+CHART_TOOLS := .venv/chart-tools/.complete
 
 .PHONY: help run test faults faults-cluster bench lint fmt schemas audit lock clean
 
@@ -15,7 +16,7 @@ help: ## Show this list
 run: $(ENVIRONMENT) ## Run the whole system here, with sample data; Ctrl-C stops it
 	@exec $(BIN)/devstack run --with-parent
 
-test: $(ENVIRONMENT) ## Run all tests, on a real PostgreSQL and a real RabbitMQ
+test: $(ENVIRONMENT) $(CHART_TOOLS) ## Run all tests, on a real PostgreSQL and a real RabbitMQ
 	@exec $(BIN)/pytest -n 2 --dist loadfile
 
 faults: $(ENVIRONMENT) ## Break it in every way, and balance the books: FAULTS=F1,F7 chooses, SEEDS=20 or SEED=7 repeats
@@ -61,3 +62,6 @@ clean: ## Remove the environment and all caches; the data in .local stays
 
 $(ENVIRONMENT): requirements.lock tools/devstack/environment.sh $(wildcard contracts/pyproject.toml libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml)
 	@sh tools/devstack/environment.sh
+
+$(CHART_TOOLS): deploy/helm/tools.lock deploy/helm/tools.sh | $(ENVIRONMENT)
+	@sh deploy/helm/tools.sh

@@ -39,21 +39,18 @@ def procfile() -> dict[str, str]:
     return {kind: command.strip() for kind, _, command in (line.partition(":") for line in lines if line)}
 
 
-@pytest.fixture
-def tls_port(postgres_dsn: str, tmp_path: Path) -> Iterator[int]:
-    with tls_front(tmp_path, urlsplit(postgres_dsn).port or 5432) as port:
-        yield port
+@pytest.fixture(scope="module")
+def heroku_url(
+    postgres_dsn: str, make_database: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], str]]:
+    """`heroku_url()` returns the URL of a fresh database in Heroku's form, to be reached by TLS only."""
+    with tls_front(tmp_path_factory.mktemp("tls"), urlsplit(postgres_dsn).port or 5432) as port:
 
+        def make() -> str:
+            parts = urlsplit(make_database())
+            return f"postgres://{parts.username}:{parts.password}@127.0.0.1:{port}{parts.path}"
 
-@pytest.fixture
-def heroku_url(tls_port: int, make_database: Callable[..., str]) -> Callable[[], str]:
-    """The URL of a fresh database in Heroku's form, to be reached by TLS only."""
-
-    def make() -> str:
-        parts = urlsplit(make_database())
-        return f"postgres://{parts.username}:{parts.password}@127.0.0.1:{tls_port}{parts.path}"
-
-    return make
+        yield make
 
 
 @dataclass
@@ -83,19 +80,34 @@ class Dyno:
 
 
 class Formation:
-    """Starts lines of the Procfile with an app's config vars, and whatever is left of them ends with the test."""
+    """Starts lines of the Procfile with an app's config vars; what is left of them ends with it."""
 
     def __init__(self, config: Mapping[str, str], folder: Path, close: ExitStack) -> None:
         self.config, self._folder, self._close = config, folder, close
-        self.port = free_port()
+        self.port, self._history_port = free_port(), free_port()
+
+    @property
+    def api(self) -> str:
+        """The public API."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def price_history(self) -> str:
+        """That of price-history, inside the web dyno."""
+        return f"http://127.0.0.1:{self._history_port}"
 
     def start(self, kind: str) -> Dyno:
-        path = f"{SCRIPTS}:{os.environ['PATH']}"
-        environment = {"PATH": path, "DYNO": f"{kind}.1", "PORT": str(self.port), **self.config}
+        environment = {
+            "PATH": f"{SCRIPTS}:{os.environ['PATH']}",
+            "DYNO": f"{kind}.1",
+            "PORT": str(self.port),
+            "PRICE_HISTORY_PORT": str(self._history_port),
+            **self.config,
+        }
         log = self._folder / f"{kind}.log"
         with log.open("ab") as output:
             process = subprocess.Popen(
-                ["bash", "-c", procfile()[kind]],
+                ["/bin/bash", "-c", procfile()[kind]],
                 cwd=ROOT,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -107,18 +119,12 @@ class Formation:
         self._close.callback(self._end, dyno)
         return dyno
 
-    def release(self) -> str:
-        """Run the release phase; returns its log."""
-        dyno = self.start("release")
-        assert dyno.ended(READY_SECONDS) == 0, dyno.log.read_text()
-        return dyno.log.read_text()
-
     def web(self) -> Dyno:
-        """A web dyno whose public API and price-history answer."""
+        """A web dyno whose two servers are ready."""
         dyno = self.start("web")
-        urls = [f"http://127.0.0.1:{port}/readyz" for port in (self.port, self.config["PRICE_HISTORY_PORT"])]
-        answers = wait_until(lambda: not any(map(loopback_http.failure, urls)), seconds=READY_SECONDS)
-        assert answers, dyno.log.read_text()
+        urls = [f"{self.api}/readyz", f"{self.price_history}/readyz"]
+        ready = wait_until(lambda: not any(map(loopback_http.failure, urls)), seconds=READY_SECONDS)
+        assert ready, dyno.log.read_text()
         return dyno
 
     @staticmethod
@@ -128,19 +134,33 @@ class Formation:
         dyno.process.wait()
 
 
+@pytest.fixture(scope="module")
+def app(heroku_url: Callable[[], str]) -> dict[str, str]:
+    """The config vars of an app, but for the broker's and the Offers MS's, which answer nobody."""
+    return {
+        **{name: heroku_url() for name in DATABASES},
+        "CLOUDAMQP_URL": "amqp://127.0.0.1:1",
+        "OFFERS_BASE_URL": "http://127.0.0.1:1",
+        "OFFERS_POLL_INTERVAL_SECONDS": "1",
+        "PRICE_HISTORY_TOKEN": "0123456789abcdef" * 4,  # as the generator of app.json makes them
+    }
+
+
 @pytest.fixture
-def formation(heroku_url: Callable[[], str], rabbitmq_url: str, tmp_path: Path) -> Iterator[Formation]:
+def formation(app: dict[str, str], tmp_path: Path) -> Iterator[Formation]:
     with ExitStack() as close:
-        simulator = close.enter_context(launched(simulator_tick_seconds=3600))
-        config = {
-            **{name: heroku_url() for name in DATABASES},
-            "CLOUDAMQP_URL": rabbitmq_url,
-            "OFFERS_BASE_URL": simulator.base_url,
-            "OFFERS_POLL_INTERVAL_SECONDS": "1",
-            "PRICE_HISTORY_TOKEN": "0123456789abcdef" * 4,  # as the generator of app.json makes them
-            "PRICE_HISTORY_PORT": str(free_port()),
-        }
-        yield Formation(config, tmp_path, close)
+        yield Formation(app, tmp_path, close)
+
+
+@pytest.fixture(scope="module")
+def admin_token(app: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What the release phase prints, which has migrated all three databases."""
+    with ExitStack() as close:
+        release = Formation(app, tmp_path_factory.mktemp("release"), close).start("release")
+        assert release.ended(READY_SECONDS) == 0, release.log.read_text()
+        token = ADMIN_TOKEN.search(release.log.read_text())
+    assert token
+    return token[0]
 
 
 @contextmanager
@@ -156,68 +176,72 @@ def unfinished_creation(port: int, token: str) -> Iterator[socket.socket]:
         yield connection
 
 
-def test_the_whole_formation_works_and_drains(formation: Formation) -> None:
-    token = ADMIN_TOKEN.search(formation.release())
-    assert token
-    assert not ADMIN_TOKEN.search(formation.release().removeprefix(token.string))
-    headers = {"Authorization": f"Bearer {token[0]}"}
-    kinds = [kind for kind in procfile() if kind not in ("web", "release")]
-    dynos = [formation.web(), *map(formation.start, kinds)]
-    products = f"http://127.0.0.1:{formation.port}/api/v1/products"
+def test_the_whole_formation_works_and_drains(formation: Formation, admin_token: str, rabbitmq_url: str) -> None:
+    with launched(simulator_tick_seconds=3600) as simulator:
+        formation.config = {
+            **formation.config, "CLOUDAMQP_URL": rabbitmq_url, "OFFERS_BASE_URL": simulator.base_url
+        }  # fmt: skip
+        kinds = [kind for kind in procfile() if kind not in ("web", "release")]
+        dynos = [formation.web(), *map(formation.start, kinds)]
+        logs = [dyno.log for dyno in dynos]
+        products = f"{formation.api}/api/v1/products"
+        headers = {"Authorization": f"Bearer {admin_token}"}
 
-    with pytest.raises(OSError, match="401"):
-        loopback_http.call("GET", products)
-    body = {"name": "mower", "description": ""}
-    product = loopback_http.call("POST", products, body, headers=headers)["id"]
+        with pytest.raises(OSError, match="401"):
+            loopback_http.call("GET", products)
+        body = {"name": "mower", "description": ""}
+        product = loopback_http.call("POST", products, body, headers=headers)["id"]
 
-    def has_history() -> bool:
-        trend = loopback_http.call("GET", f"{products}/{product}/trend?resolution=raw", headers=headers)
-        return bool(trend["prices"])
+        def get(path: str) -> Any:
+            return loopback_http.call("GET", f"{products}/{product}{path}", headers=headers)
 
-    def state() -> Any:
-        return loopback_http.call("GET", f"{products}/{product}", headers=headers)
+        def has_offers() -> bool:
+            return bool(get("")["registration"] == "registered" and get("")["offers_count"])
 
-    assert wait_until(lambda: state()["offers_count"] > 0, seconds=READY_SECONDS), [d.log.read_text() for d in dynos]
-    assert wait_until(has_history, seconds=READY_SECONDS), [dyno.log.read_text() for dyno in dynos]
+        def has_history() -> bool:
+            return bool(get("/trend?resolution=raw")["prices"])
 
-    for dyno in dynos:
-        dyno.signal_all(signal.SIGTERM)
-    for dyno in dynos:
-        assert dyno.ended() == 0, dyno.log.read_text()
+        assert wait_until(has_offers, seconds=READY_SECONDS), [log.read_text() for log in logs]
+        assert wait_until(has_history, seconds=READY_SECONDS), [log.read_text() for log in logs]
+
+        for dyno in dynos:
+            dyno.signal_all(signal.SIGTERM)
+        for dyno in dynos:
+            assert dyno.ended() == 0, dyno.log.read_text()
 
 
-def test_a_request_in_flight_is_answered_before_the_web_dyno_ends(formation: Formation) -> None:
-    token = ADMIN_TOKEN.search(formation.release())
-    assert token
+def test_a_request_in_flight_is_answered_before_the_web_dyno_ends(formation: Formation, admin_token: str) -> None:
     web = formation.web()
-    with unfinished_creation(formation.port, token[0]) as request:
+    with unfinished_creation(formation.port, admin_token) as request:
         web.process.send_signal(signal.SIGTERM)
-        refused = f"http://127.0.0.1:{formation.config['PRICE_HISTORY_PORT']}/healthz"
-        assert wait_until(lambda: loopback_http.failure(refused) is not None, seconds=DRAIN_SECONDS)
-        web.signal_all(signal.SIGTERM)
+        history = f"{formation.price_history}/healthz"
+        assert wait_until(lambda: loopback_http.failure(history) is not None, seconds=DRAIN_SECONDS)
+        web.signal_all(signal.SIGTERM)  # Heroku may say it more than once
         request.sendall(b"}")
         assert request.recv(100).startswith(b"HTTP/1.1 201 "), web.log.read_text()
     assert web.ended() == 0
 
 
+@pytest.mark.usefixtures("admin_token")
 def test_a_web_dyno_whose_price_history_died_ends_to_be_started_anew(formation: Formation) -> None:
-    formation.release()
     web = formation.web()
     children = Path(f"/proc/{web.process.pid}/task/{web.process.pid}/children").read_text().split()
-    history = [pid for pid in children if b"price-history" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    os.kill(int(history[0]), signal.SIGKILL)
+    (history,) = [pid for pid in children if b"price-history" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(int(history), signal.SIGKILL)
     assert web.ended() == 1
 
 
 def test_a_release_that_cannot_migrate_fails(formation: Formation) -> None:
-    formation.config = {**formation.config, "OFFERS_SYNC_DATABASE_URL": ""}
-    assert formation.start("release").ended(READY_SECONDS) != 0
+    formation.config = {**formation.config, "CATALOG_DATABASE_URL": ""}
+    release = formation.start("release")
+    assert release.ended(READY_SECONDS) == 1
+    assert "CATALOG_DATABASE_URL" in release.log.read_text()
 
 
 def test_the_databases_of_other_services_are_not_in_a_service_s_environment() -> None:
     config = {name: f"postgres://{name}" for name in DATABASES}
     printed = subprocess.run(
-        ["bash", "-c", 'exec() { env; }; set -- offers-sync work; source "$0"', ROOT / "deploy/heroku/service.sh"],
+        ["/bin/bash", "-c", 'exec() { env; }; set -- offers-sync work; source "$0"', ROOT / "deploy/heroku/service.sh"],
         env={"PATH": os.environ["PATH"], "CLOUDAMQP_URL": "amqps://cloud", **config},
         capture_output=True,
         text=True,
@@ -253,9 +277,9 @@ def test_the_manifests_agree_with_the_procfile() -> None:
     assert run | {"release": _command(manifest["release"])} == commands
     assert set(described["formation"]) == set(commands) - {"release"}
     assert all(kind.isalnum() for kind in commands)
-    assert [addon for addon in described["addons"]] == manifest["setup"]["addons"]
+    assert described["addons"] == manifest["setup"]["addons"]
     assert {f"{addon['as']}_URL" for addon in described["addons"] if "as" in addon} == set(DATABASES)
-    assert f'CMD {json.dumps(commands["web"].split())}' in (ROOT / "heroku.Dockerfile").read_text()
+    assert f"CMD {json.dumps(commands['web'].split())}" in (ROOT / "heroku.Dockerfile").read_text()
 
 
 def test_the_build_installs_the_locked_installer() -> None:
@@ -279,6 +303,6 @@ def _command(entry: Any) -> Any:
 
 
 def _run(service: str, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    argv = [SCRIPTS / service, *command.split()]
+    argv = [str(SCRIPTS / service), *command.split()]
     environment = {"PATH": os.environ["PATH"], **environment}
     return subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=READY_SECONDS)

@@ -1,4 +1,4 @@
-"""A door before a PostgreSQL server that speaks TLS with a certificate nobody signed, and nothing else: Heroku's way."""
+"""A door before a PostgreSQL server that speaks TLS, with a certificate nobody signed, and nothing else."""
 
 import asyncio
 import contextlib
