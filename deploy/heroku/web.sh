@@ -9,7 +9,7 @@ HOST=127.0.0.1 PORT=${PRICE_HISTORY_PORT:-8001} bash service.sh price-history se
 HOST=0.0.0.0 bash service.sh catalog-api serve &
 
 code=0
-wait -n || code=$?
+[ -n "${stopping:-}" ] || wait -n || code=$?
 # Whoever asks again, as Heroku may, must not cut the draining short.
 trap '' TERM INT
 kill -TERM $(jobs -pr) 2>/dev/null || true

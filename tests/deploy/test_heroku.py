@@ -278,6 +278,8 @@ def test_the_manifests_agree_with_the_procfile() -> None:
     assert set(described["formation"]) == set(commands) - {"release"}
     assert all(kind.isalnum() for kind in commands)
     assert described["addons"] == manifest["setup"]["addons"]
+    preset = {name: var["value"] for name, var in described["env"].items() if "value" in var}
+    assert preset == manifest["setup"]["config"]
     assert {f"{addon['as']}_URL" for addon in described["addons"] if "as" in addon} == set(DATABASES)
     assert f"CMD {json.dumps(commands['web'].split())}" in (ROOT / "heroku.Dockerfile").read_text()
 
