@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any, Final
 
 import pytest
-from tests.deploy.conftest import CHART, ROOT
+from tests.deploy.conftest import CHART, ROOT, Render
 
 import catalog_api.settings
 import offers_sync.settings
@@ -22,7 +22,7 @@ PROCESSES: Final[dict[str, type[ProcessSettings]]] = {
 }
 DECIDED_BY_THE_CHART: Final = {
     "API_AUTH", "DATABASE_URL", "HEALTH_HOST", "HEALTH_PORT", "HOST", "OFFERS_ACCESS_TOKEN", "OFFERS_BASE_URL",
-    "OFFERS_REFRESH_TOKEN", "PORT", "PRICE_HISTORY_TOKEN", "PRICE_HISTORY_URL", "RABBITMQ_URL",
+    "OFFERS_REFRESH_TOKEN", "OFFERS_TOKEN_KEYS", "PORT", "PRICE_HISTORY_TOKEN", "PRICE_HISTORY_URL", "RABBITMQ_URL",
 }  # fmt: skip
 READ_BY_THE_SERVER: Final = {"FORWARDED_ALLOW_IPS"}
 """By uvicorn itself."""
@@ -49,3 +49,11 @@ def test_operations_md_tells_of_every_setting(process: str) -> None:
     table = (ROOT / "docs/operations.md").read_text()
     told = {name for row in re.findall(r"^\| (`[A-Z].*?) \|", table, re.MULTILINE) for name in re.findall(r"\w+", row)}
     assert settings(process) <= told
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+def test_the_chart_gives_each_process_what_it_decides_itself(process: str, render: Render) -> None:
+    names = {manifest["metadata"]["name"]: manifest for manifest in render() if manifest["kind"] == "Deployment"}
+    (container,) = names[f"shop-product-aggregator-{process}"]["spec"]["template"]["spec"]["containers"]
+    given = {entry["name"] for entry in container["env"]}
+    assert given == settings(process) & DECIDED_BY_THE_CHART
