@@ -33,6 +33,9 @@ DRAIN_SECONDS = 12.0
 READY_SECONDS = 60.0
 ADMIN_TOKEN = re.compile(r"agg_\w+")
 
+# Whole formations and builds: a busy machine takes minutes where a quiet one takes seconds.
+pytestmark = pytest.mark.timeout(400)
+
 
 def procfile() -> dict[str, str]:
     """Process types and their commands, as https://devcenter.heroku.com/articles/procfile has the format."""
@@ -292,7 +295,6 @@ def test_the_build_installs_the_locked_installer() -> None:
     assert (ROOT / "requirements.txt").read_text().split("\n", 1)[1] == locked[0]
 
 
-@pytest.mark.timeout(400)
 def test_the_build_has_what_runs_and_nothing_else(tmp_path: Path) -> None:
     for source in copied_by_the_container_build():
         target = tmp_path / "app" / source
