@@ -15,6 +15,7 @@ from devstack import linux_processes, loopback_http
 from devstack.broker_management import BrokerManagement
 from devstack.conditions import wait_until
 from devstack.rabbitmq import VHOST
+from devstack.service_process import ServiceProcess
 from devstack.settings import StackSettings
 from devstack.stack import Stack
 
@@ -78,9 +79,15 @@ class System:
         """CPU seconds of one part since it began."""
         return linux_processes.cpu_seconds(self.pid(name))
 
-    def restart(self, name: str) -> None:
-        """Stop a part, start it again, and wait until it is ready: what it has used so far counts no more."""
+    def restart(self, name: str, environment: Mapping[str, object] | None = None) -> None:
+        """Stop a part, start it again, with these variables set, and wait until it is ready.
+
+        What it has used so far counts no more.
+        """
         self.stack.stop_process(name)
+        part = self.stack.parts[name]
+        if isinstance(part, ServiceProcess):
+            part.environment |= {variable: str(value) for variable, value in (environment or {}).items()}
         self.stack.start_process(name)
         self.stack.parts[name].wait_until_ready()
 

@@ -1,7 +1,9 @@
-"""Fetches and decodes offer lists, and does nothing else: `bare_poll.py BASE_URL TOKEN CONNECTIONS POLLS < ids`.
+"""Fetches and decodes offer lists, and nothing else: `bare_poll.py BASE_URL TOKEN CONNECTIONS POLLS PACE < ids`.
 
-It has what the poller's client has: the event loop, the number of connections, the headers, the typed decoder. Prints
-`{"polls", "cpu_seconds", "seconds"}`; CPU time is the process's own, from the operating system, the start left out.
+It has what the poller's client has: the event loop, the number of connections, the headers, the typed decoder. With a
+pace above 0 it fetches so many lists a second, those of a fifth of a second at once, as the poller does; with 0 it goes
+as fast as it can. Prints `{"polls", "cpu_seconds", "seconds"}`; CPU time is the process's own, from the operating
+system, the start left out.
 """
 
 import asyncio
@@ -11,11 +13,13 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 import msgspec
 import uvloop
+
+TICK_SECONDS: Final = 0.2
 
 
 class Offer(msgspec.Struct, gc=False):
@@ -41,7 +45,7 @@ def cpu_seconds() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-async def main(base_url: str, token: str, connections: int, polls: int, product_ids: list[str]) -> None:
+async def main(base_url: str, token: str, connections: int, polls: int, pace: float) -> None:
     """Warm up, then measure."""
     headers = {
         "Accept": "application/json",
@@ -51,18 +55,25 @@ async def main(base_url: str, token: str, connections: int, polls: int, product_
     }
     connector = aiohttp.TCPConnector(limit=connections)
     decode = msgspec.json.Decoder(list[Offer]).decode
-    endless = itertools.cycle(product_ids)
+    endless = itertools.cycle(sys.stdin.read().split())
     async with aiohttp.ClientSession(
         connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=headers
     ) as session:
-        for count in (4 * connections, polls):
+
+        async def fetch(count: int) -> None:
             todo = itertools.islice(endless, count)
-            cpu, began = cpu_seconds(), time.monotonic()
             await asyncio.gather(*(poll(session, base_url, todo, decode) for _ in range(connections)))
-    measured = {"polls": polls, "cpu_seconds": cpu_seconds() - cpu, "seconds": time.monotonic() - began}
+
+        await fetch(4 * connections)
+        cpu, began = cpu_seconds(), time.monotonic()
+        in_a_tick = max(1, round(pace * TICK_SECONDS)) if pace else polls
+        for done in range(0, polls, in_a_tick):
+            await asyncio.sleep(max(0.0, began + (done / pace if pace else 0.0) - time.monotonic()))
+            await fetch(min(in_a_tick, polls - done))
+        measured = {"polls": polls, "cpu_seconds": cpu_seconds() - cpu, "seconds": time.monotonic() - began}
     sys.stdout.write(json.dumps(measured) + "\n")
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    uvloop.run(main(arguments[0], arguments[1], int(arguments[2]), int(arguments[3]), sys.stdin.read().split()))
+    url, token, connections, polls, pace = sys.argv[1:]
+    uvloop.run(main(url, token, int(connections), int(polls), float(pace)))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
-from bench.benchmarks.polling import lively, polled
+from bench.benchmarks.polling import lively, polled, settle
 from bench.history import trend_url
 from bench.outcome import Figure, Outcome, Target
 from bench.sizes import Sizes
@@ -31,7 +31,8 @@ def measure(sizes: Sizes, say: Say) -> Outcome:
     """Follow some of the polls of a system in which every list changes."""
     usual, rare = [], []
     with polled(replace(sizes, polls_per_second=POLLS_PER_SECOND), say) as system:
-        lively(system)
+        lively(system, sizes)
+        settle(system)
         for number in range(sizes.rounds):
             calls, began = system.calls_answered(), time.monotonic()
             seconds = sorted(_delays(system, sizes.window_seconds))

@@ -11,6 +11,7 @@ from bench.benchmarks.polling import (
     bare_poll_microseconds,
     lively,
     polled,
+    settle,
     waiting_messages,
     window,
 )
@@ -39,7 +40,8 @@ def measure(sizes: Sizes, say: Say) -> Outcome:
         product_ids = system.product_ids()
         on_the_wire = float(poll_bytes(system, product_ids[0]))
         for number in range(sizes.rounds):
-            lively(system)
+            lively(system, sizes)
+            settle(system)
             found = window(system, sizes.window_seconds)
             if (waiting := waiting_messages(system)) > MOST_WAITING:
                 raise BenchmarkFailed(f"{waiting} messages wait, and it is to be shown that {BEHIND}")

@@ -63,17 +63,17 @@ def polled(sizes: Sizes, say: Say) -> Iterator[System]:
 
 
 def quiet(system: System, sizes: Sizes) -> None:
-    """Stop prices, and wait until every product has been polled since and consumers have stored it."""
+    """Stop prices, and wait until every product has been polled since."""
     system.freeze_prices()
-    time.sleep(sizes.poll_products / sizes.polls_per_second + 1)
-    settle(system)
+    enough = system.calls_answered() + 1.2 * sizes.poll_products
+    most_seconds = 10 + 2 * sizes.poll_products / sizes.polls_per_second
+    system.until(lambda: system.calls_answered() > enough, most_seconds, "every product is polled")
 
 
-def lively(system: System) -> None:
+def lively(system: System, _: Sizes) -> None:
     """Let all prices move, and wait until what follows from it is under way everywhere."""
     system.move_prices()
     time.sleep(SECONDS_UNTIL_LIVELY)
-    settle(system)
 
 
 def settle(system: System) -> None:
@@ -108,9 +108,9 @@ def window(system: System, seconds: float) -> Window:
     )
 
 
-def bare_poll_microseconds(system: System, product_ids: list[str], polls: int) -> float:
-    """CPU of the bare loop for each list, while `offers-sync work` stands still."""
-    arguments = (system.offers_base_url, system.token(), CONNECTIONS, polls)
+def bare_poll_microseconds(system: System, product_ids: list[str], polls: int, pace: float = 0.0) -> float:
+    """CPU of the bare loop for each list, at `pace` a second or flat out, while `offers-sync work` stands still."""
+    arguments = (system.offers_base_url, system.token(), CONNECTIONS, polls, pace)
     with frozen(system.pid(POLLER)):
         bare = run_program("baselines/bare_poll", *arguments, given="\n".join(product_ids))
     return bare["cpu_seconds"] / bare["polls"] * MICRO

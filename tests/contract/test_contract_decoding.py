@@ -10,7 +10,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregator_contracts import InvalidEventError, Offer, OffersUpdate, OffersUpdated, ProductDeleted, parse_event
@@ -123,11 +123,13 @@ def assert_same(body: bytes) -> None:
         assert abs(our - theirs) <= timedelta(microseconds=1)
 
 
+@settings(deadline=None)
 @given(events)
 def test_valid_events_are_the_same_either_way(document: dict[str, Any]) -> None:
     assert_same(json.dumps(document).encode())
 
 
+@settings(deadline=None, max_examples=300)
 @given(damaged())
 def test_damaged_events_are_refused_alike_and_what_is_still_valid_is_the_same(body: bytes) -> None:
     assert_same(body)

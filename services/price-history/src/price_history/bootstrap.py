@@ -1,6 +1,5 @@
 """The composition root: every part of each process, built by plain arguments. Nothing connects here."""
 
-import gc
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -48,15 +47,8 @@ def http_app(settings: ServeSettings) -> FastAPI:
     )
 
 
-GARBAGE_THRESHOLDS: Final = (10_000, 10, 10)
-"""A message of 100 products makes some 2,000 objects, hardly any in cycles: at the default of 700 looking for those
-takes as much CPU as everything else, and at 100,000 what is found makes the process 200 MB larger."""
-
-
 async def work(settings: WorkSettings) -> None:
     """`price-history work`, until a signal asks it to stop."""
-    gc.freeze()
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
     database = _work_database(settings)
     consumer = EventConsumer(settings.rabbitmq_url, transient=(DatabaseUnavailableError,), prefetch=settings.prefetch)
     consumer.subscribe(HISTORY_OFFERS, OffersHandler(RecordOffers(database, Snapshots(settings.known_products))))

@@ -7,7 +7,7 @@ from uuid import UUID
 import msgspec
 
 
-class Offer(msgspec.Struct, frozen=True):
+class Offer(msgspec.Struct, frozen=True, gc=False):
     """One offer as the catalog shows it. `price` is the Offers MS's integer; the id its id as a string."""
 
     id: str
@@ -17,7 +17,7 @@ class Offer(msgspec.Struct, frozen=True):
     changed_at: datetime
 
 
-class ObservedOffer(msgspec.Struct, frozen=True):
+class ObservedOffer(msgspec.Struct, frozen=True, gc=False):
     """One offer as it was observed."""
 
     id: str

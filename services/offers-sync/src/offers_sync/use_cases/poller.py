@@ -23,10 +23,11 @@ from offers_sync.use_cases.slot_claims import PollSchedule, SlotClaims
 from offers_sync.use_cases.token_keeper import TokenKeeper
 
 TICK_SECONDS: Final = 0.2
-MAX_BACKLOG: Final = 1000
-CHUNK: Final = 100
+MAX_BACKLOG: Final = 2000
+CHUNK: Final = 500
+"""Results settled together: at a thousand polls a second one message of 100 products and two transactions fewer."""
 CHUNK_SECONDS: Final = 0.2
-MAX_WAITING: Final = 500
+MAX_WAITING: Final = 1000
 """Results that wait while others are settled, which takes as long as a broker blocks publishers."""
 RETRY_SECONDS: Final = 2.0
 GRACE_SECONDS: Final = 2.5
