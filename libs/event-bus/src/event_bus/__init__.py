@@ -6,6 +6,7 @@ from event_bus.messages import PublishError
 from event_bus.parked import ParkedMessage, ParkedMessages
 from event_bus.parked_commands import parked_commands
 from event_bus.publisher import EventPublisher, OutgoingEvent
+from event_bus.together import Together
 
 __all__ = [
     "EventConsumer",
@@ -17,6 +18,7 @@ __all__ = [
     "ReceivedOffer",
     "ReceivedOffersUpdated",
     "ReceivedUpdate",
+    "Together",
     "Unprocessable",
     "decode_event",
     "parked_commands",

@@ -1,7 +1,8 @@
 """Brings the offers read model up to what offers-sync observed."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Final
+from uuid import UUID
 
 from prometheus_client import Counter
 
@@ -9,7 +10,7 @@ from catalog_api.db import offers
 from catalog_api.db.database import Database
 from catalog_api.db.offers import StoredOffers
 from catalog_api.domain.offers import ObservedOffer, merge
-from event_bus import ReceivedOffersUpdated, ReceivedUpdate
+from event_bus import ReceivedOffersUpdated, ReceivedUpdate, Together
 
 updates_total: Final = Counter(
     "aggregator_catalog_offers_updates_total",
@@ -18,28 +19,30 @@ updates_total: Final = Counter(
 )
 
 
-@dataclass(frozen=True, slots=True)
 class ApplyOffers:
-    """Handles `OffersUpdated`: the whole message in one transaction of two statements.
+    """Handles `OffersUpdated`: the messages that wait in one transaction of two statements.
 
     Duplicate messages: what is not newer than what is stored is ignored, so this is idempotent.
     """
 
-    database: Database
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._together = Together(self._apply)
 
     async def __call__(self, event: ReceivedOffersUpdated) -> None:
         """Store the lists that are newer than those known; products that are not in the catalog are ignored."""
-        updates = event.data.updates
-        async with self.database.transaction() as connection:
-            stored = await offers.lock(connection, [update.product_id for update in updates])
+        await self._together({update.product_id: update for update in event.data.updates})
+
+    async def _apply(self, updates: Mapping[UUID, ReceivedUpdate]) -> None:
+        async with self._database.transaction() as connection:
+            stored = await offers.lock(connection, list(updates))
             newer = [
-                (stored[update.product_id], update)
-                for update in updates
-                if update.product_id in stored
-                and stored[update.product_id].is_older_than(update.revision, update.observed_at)
+                _after(before, updates[product_id])
+                for product_id, before in stored.items()
+                if before.is_older_than(updates[product_id].revision, updates[product_id].observed_at)
             ]
             if newer:
-                await offers.store(connection, [_after(before, update) for before, update in newer])
+                await offers.store(connection, newer)
         updates_total.labels("applied").inc(len(newer))
         updates_total.labels("stale").inc(len(stored) - len(newer))
         updates_total.labels("unknown").inc(len(updates) - len(stored))

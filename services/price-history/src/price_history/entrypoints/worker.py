@@ -1,6 +1,7 @@
 """`price-history work`: follows offers and products, and keeps the partitions."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -8,7 +9,7 @@ from uuid import UUID
 import structlog
 
 from aggregator_contracts import Event, ProductCreated, ProductDeleted
-from event_bus import ReceivedOffersUpdated
+from event_bus import ReceivedOffersUpdated, Together
 from price_history import metrics
 from price_history.db.engine import DatabaseUnavailableError
 from price_history.domain.recording import ObservedList
@@ -17,8 +18,6 @@ from price_history.use_cases.record_offers import RecordOffers
 
 FIRST_PAUSE_SECONDS: Final = 0.1
 LAST_PAUSE_SECONDS: Final = 5.0
-MAX_TOGETHER: Final = 1000
-"""Products in a transaction."""
 
 _log = structlog.get_logger()
 
@@ -33,55 +32,22 @@ class OffersHandler:
 
     def __init__(self, record_offers: RecordOffers) -> None:
         self._record_offers = record_offers
-        self._turn = asyncio.Lock()
-        self._arrived: list[dict[UUID, ObservedList]] = []
+        self._together = Together(self._record)
 
     async def __call__(self, event: ReceivedOffersUpdated) -> None:
         """Return when all of it is stored."""
-        message = {
-            update.product_id: ObservedList(
-                update.revision,
-                update.observed_at,
-                [(offer.id, offer.price, offer.items_in_stock) for offer in update.offers],
-            )
-            for update in event.data.updates
-        }
-        self._arrived.append(message)
-        try:
-            # Turns are taken in the order of arrival, so whoever has one finds its own message first, if at all.
-            async with self._turn:
-                if any(message is waiting for waiting in self._arrived):
-                    await self._record_first()
-        finally:
-            self._forget([message])
+        await self._together(
+            {
+                update.product_id: ObservedList(
+                    update.revision,
+                    update.observed_at,
+                    [(offer.id, offer.price, offer.items_in_stock) for offer in update.offers],
+                )
+                for update in event.data.updates
+            }
+        )
 
-    async def _record_first(self) -> None:
-        together, observed = self._without_a_product_twice()
-        try:
-            await self._record(observed)
-        except Exception:
-            if len(together) == 1:
-                raise
-            # Each is handled by itself from here on, so that only the one that can't be recorded fails.
-            together = together[:1]
-            await self._record(together[0])
-        self._forget(together)
-
-    def _without_a_product_twice(self) -> tuple[list[dict[UUID, ObservedList]], dict[UUID, ObservedList]]:
-        """The messages that may be recorded together, and all that is in them."""
-        together, observed = self._arrived[:1], self._arrived[0]
-        for message in self._arrived[1:]:
-            joined = observed | message
-            if len(joined) > MAX_TOGETHER or len(joined) < len(observed) + len(message):
-                break
-            together.append(message)
-            observed = joined
-        return together, observed
-
-    def _forget(self, messages: list[dict[UUID, ObservedList]]) -> None:
-        self._arrived = [waiting for waiting in self._arrived if not any(waiting is message for message in messages)]
-
-    async def _record(self, observed: dict[UUID, ObservedList]) -> None:
+    async def _record(self, observed: Mapping[UUID, ObservedList]) -> None:
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
