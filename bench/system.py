@@ -23,6 +23,10 @@ BATCH: Final = 1000
 SIMULATOR: Final = "offers-simulator"
 #: Offers of each product, all of whose prices move at each tick of the simulator.
 OFFERS: Final = 5
+POLLED: Final = """
+SELECT count(*) FROM products JOIN product_offers ON product_id = id
+WHERE observed_at IS NOT NULL AND registration = 'registered'
+"""
 _PORTS: Final = ("CATALOG_PORT", "PRICE_HISTORY_PORT", "SIMULATOR_PORT", "RABBITMQ_PORT")
 
 Say = Callable[[str], None]
@@ -146,12 +150,11 @@ class System:
         return [row[0] for row in self.query("catalog", "SELECT id::text FROM products ORDER BY id")]
 
     def wait_until_polled(self, count: int, seconds: float) -> None:
-        """Wait until so many products have been registered and polled."""
+        """Wait until so many products have been registered and polled, and the catalog knows of both."""
         self.say(f"waiting until {count:,} products are registered and polled")
 
         def polled() -> bool:
-            sql = "SELECT count(*) FROM products JOIN product_offers ON product_id = id WHERE observed_at IS NOT NULL"
-            return bool(self.query("catalog", sql)[0][0] >= count)
+            return bool(self.query("catalog", POLLED)[0][0] >= count)
 
         self.until(polled, seconds, f"{count} products are polled")
 

@@ -1,5 +1,6 @@
 """Whether the Offers MS knows a product, as offers-sync tells."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -9,17 +10,30 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog_api.domain.product import Registration
 
+# In the order of ids, so that two transactions that share products wait for each other instead of deadlocking.
 _SET: Final = sa.text(
     """
-    UPDATE products SET registration = :registration, registration_changed_at = :at
-    WHERE id = :id AND (registration_changed_at IS NULL OR registration_changed_at < :at)
+    WITH locked AS (
+        SELECT id FROM products WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR NO KEY UPDATE
+    )
+    UPDATE products SET registration = outcome.registration, registration_changed_at = outcome.at
+    FROM locked JOIN unnest(CAST(:ids AS uuid[]), CAST(:registrations AS text[]), CAST(:moments AS timestamptz[]))
+        AS outcome (id, registration, at) USING (id)
+    WHERE products.id = locked.id
+        AND (products.registration_changed_at IS NULL OR products.registration_changed_at < outcome.at)
     """
 )
 
 
-async def set_registration(
-    connection: AsyncConnection, product_id: UUID, registration: Registration, at: datetime
-) -> bool:
-    """Store what an event of time `at` says, unless a later one was stored; whether it was stored."""
-    result = await connection.execute(_SET, {"id": product_id, "registration": registration.value, "at": at})
-    return result.rowcount == 1
+async def set_registrations(
+    connection: AsyncConnection, outcomes: Mapping[UUID, tuple[Registration, datetime]]
+) -> None:
+    """Store what events of these times say of these products, unless a later one was stored."""
+    await connection.execute(
+        _SET,
+        {
+            "ids": list(outcomes),
+            "registrations": [registration.value for registration, _ in outcomes.values()],
+            "moments": [at for _, at in outcomes.values()],
+        },
+    )

@@ -1,24 +1,31 @@
 """Keeps each product's registration as offers-sync tells it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
 
 from aggregator_contracts import ProductRegistered, ProductRegistrationFailed
 from catalog_api.db.database import Database
-from catalog_api.db.registrations import set_registration
+from catalog_api.db.registrations import set_registrations
 from catalog_api.domain.product import Registration
+from event_bus import Together
 
 
-@dataclass(frozen=True, slots=True)
 class ApplyRegistration:
-    """Handles `ProductRegistered` and `ProductRegistrationFailed`.
+    """Handles `ProductRegistered` and `ProductRegistrationFailed`: the messages that wait in one statement.
 
     Duplicate messages: an event that is not later than the one that was applied last is ignored, so this is idempotent.
     """
 
-    database: Database
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._together = Together(self._apply)
 
     async def __call__(self, event: ProductRegistered | ProductRegistrationFailed) -> None:
         """Store the outcome; products that are not in the catalog are ignored."""
         outcome = Registration.REGISTERED if isinstance(event, ProductRegistered) else Registration.FAILED
-        async with self.database.transaction() as connection:
-            await set_registration(connection, event.data.product_id, outcome, event.time)
+        await self._together({event.data.product_id: (outcome, event.time)})
+
+    async def _apply(self, outcomes: Mapping[UUID, tuple[Registration, datetime]]) -> None:
+        async with self._database.transaction() as connection:
+            await set_registrations(connection, outcomes)
