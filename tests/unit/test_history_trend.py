@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from fractions import Fraction
+from typing import NamedTuple
 
 import pytest
 from hypothesis import example, given
@@ -14,10 +15,21 @@ from price_history.domain.cells import PriceAt
 from price_history.domain.errors import InvalidParameterError
 from price_history.domain.instants import SECOND, to_datetime, to_instant
 from price_history.domain.resolution import MAX_POINTS, buckets
-from price_history.domain.trend import Point, Trend, TrendBuilder, two_decimals
+from price_history.domain.trend import Trend, TrendBuilder, two_decimals
 from price_history.domain.window import Window
 
 Changes = list[tuple[int, int | None]]
+
+
+class Point(NamedTuple):
+    at: int
+    price: int | None
+    lowest: int | None
+    highest: int | None
+
+
+def points_of(trend: Trend) -> list[Point]:
+    return list(map(Point, *trend.points))
 
 
 def trend_of(window: Window, changes: Changes, seconds: int | None) -> Trend:
@@ -36,42 +48,42 @@ TEN_SECONDS = Window(100 * SECOND, 110 * SECOND)
 class TestRaw:
     def test_begins_with_the_price_in_effect_at_from(self) -> None:
         trend = trend_of(TEN_SECONDS, seconds((50, 7), (104, 9)), None)
-        assert trend.points == [Point(100 * SECOND, 7, 7, 7), Point(104 * SECOND, 9, 9, 9)]
+        assert points_of(trend) == [Point(100 * SECOND, 7, 7, 7), Point(104 * SECOND, 9, 9, 9)]
         assert trend.start_is_carried
 
     def test_a_change_exactly_at_from_is_in_effect_there(self) -> None:
         trend = trend_of(TEN_SECONDS, seconds((50, 7), (100, 8)), None)
-        assert trend.points == [Point(100 * SECOND, 8, 8, 8)]
+        assert points_of(trend) == [Point(100 * SECOND, 8, 8, 8)]
         assert trend.start == PriceAt(8, 100 * SECOND)
         assert trend.start_is_carried
 
     def test_a_change_exactly_at_to_is_included(self) -> None:
         trend = trend_of(TEN_SECONDS, seconds((50, 7), (110, 8)), None)
-        assert [point.price for point in trend.points] == [7, 8]
+        assert trend.points.prices == [7, 8]
         assert trend.end == PriceAt(8, 110 * SECOND)
         assert trend.highest == PriceAt(8, 110 * SECOND)
         assert trend.average == 7
 
     def test_has_no_point_at_from_where_no_price_was_in_effect(self) -> None:
         trend = trend_of(TEN_SECONDS, seconds((103, 5)), None)
-        assert trend.points == [Point(103 * SECOND, 5, 5, 5)]
+        assert points_of(trend) == [Point(103 * SECOND, 5, 5, 5)]
         assert not trend.start_is_carried
 
     def test_tells_where_a_price_ended(self) -> None:
         trend = trend_of(TEN_SECONDS, seconds((50, 7), (104, None), (107, 9)), None)
-        assert [point.price for point in trend.points] == [7, None, 9]
+        assert trend.points.prices == [7, None, 9]
 
     def test_repeated_prices_are_one_change(self) -> None:
         trend = trend_of(TEN_SECONDS, seconds((50, 7), (103, 7), (104, 8), (105, 8)), None)
-        assert [point.at for point in trend.points] == [100 * SECOND, 104 * SECOND]
+        assert list(trend.points.at) == [100 * SECOND, 104 * SECOND]
 
     def test_an_end_before_any_price_is_no_change(self) -> None:
-        assert trend_of(TEN_SECONDS, seconds((103, None)), None).points == []
+        assert points_of(trend_of(TEN_SECONDS, seconds((103, None)), None)) == []
 
     def test_more_points_than_are_given_are_refused_while_reading(self) -> None:
         window = Window(0, MAX_POINTS * 2 * SECOND)
         changes: Changes = [(at * SECOND, at) for at in range(1, MAX_POINTS + 1)]
-        assert len(trend_of(window, changes, None).points) == MAX_POINTS
+        assert len(trend_of(window, changes, None).points.at) == MAX_POINTS
         with pytest.raises(InvalidParameterError, match="resolution"):
             trend_of(window, [*changes, ((MAX_POINTS + 1) * SECOND, 0)], None)
 
@@ -79,35 +91,35 @@ class TestRaw:
 class TestBuckets:
     def test_are_aligned_and_the_first_begins_before_from(self) -> None:
         trend = trend_of(Window(103 * SECOND, 112 * SECOND), seconds((50, 7)), 5)
-        assert [point.at for point in trend.points] == [100 * SECOND, 105 * SECOND, 110 * SECOND]
+        assert list(trend.points.at) == [100 * SECOND, 105 * SECOND, 110 * SECOND]
 
     def test_the_last_one_ends_at_to_and_includes_it(self) -> None:
         trend = trend_of(TEN_SECONDS, seconds((50, 7), (110, 8)), 5)
-        assert trend.points == [Point(100 * SECOND, 7, 7, 7), Point(105 * SECOND, 8, 7, 8)]
+        assert points_of(trend) == [Point(100 * SECOND, 7, 7, 7), Point(105 * SECOND, 8, 7, 8)]
 
     def test_a_change_on_a_boundary_belongs_to_the_bucket_that_it_begins(self) -> None:
         trend = trend_of(TEN_SECONDS, seconds((50, 7), (105, 8)), 5)
-        assert trend.points == [Point(100 * SECOND, 7, 7, 7), Point(105 * SECOND, 8, 8, 8)]
+        assert points_of(trend) == [Point(100 * SECOND, 7, 7, 7), Point(105 * SECOND, 8, 8, 8)]
 
     def test_the_first_counts_from_from(self) -> None:
         trend = trend_of(Window(103 * SECOND, 110 * SECOND), seconds((100.5, 1), (101, 2), (102, 3)), 5)
-        assert trend.points[0] == Point(100 * SECOND, 3, 3, 3)
+        assert points_of(trend)[0] == Point(100 * SECOND, 3, 3, 3)
 
     def test_lowest_and_highest_take_in_the_price_carried_in(self) -> None:
         trend = trend_of(TEN_SECONDS, seconds((50, 1), (101, 9), (102, 5)), 5)
-        assert trend.points == [Point(100 * SECOND, 5, 1, 9), Point(105 * SECOND, 5, 5, 5)]
+        assert points_of(trend) == [Point(100 * SECOND, 5, 1, 9), Point(105 * SECOND, 5, 5, 5)]
 
     def test_a_price_that_ended_in_a_bucket_is_null_there_with_its_extremes(self) -> None:
         trend = trend_of(TEN_SECONDS, seconds((50, 4), (102, None)), 5)
-        assert trend.points == [Point(100 * SECOND, None, 4, 4), Point(105 * SECOND, None, None, None)]
+        assert points_of(trend) == [Point(100 * SECOND, None, 4, 4), Point(105 * SECOND, None, None, None)]
 
     def test_one_may_be_longer_than_the_window(self) -> None:
         trend = trend_of(TEN_SECONDS, seconds((50, 4), (108, 6)), 86_400)
-        assert trend.points == [Point(0, 6, 4, 6)]
+        assert points_of(trend) == [Point(0, 6, 4, 6)]
 
     def test_a_change_a_microsecond_before_a_boundary_is_the_last_of_its_bucket(self) -> None:
         trend = trend_of(TEN_SECONDS, [(0, 4), (105 * SECOND - 1, 6)], 5)
-        assert trend.points == [Point(100 * SECOND, 6, 4, 6), Point(105 * SECOND, 6, 6, 6)]
+        assert points_of(trend) == [Point(100 * SECOND, 6, 4, 6), Point(105 * SECOND, 6, 6, 6)]
 
 
 class TestSummary:
@@ -136,7 +148,7 @@ class TestSummary:
         trend = trend_of(TEN_SECONDS, [], 5)
         assert (trend.start, trend.end, trend.lowest, trend.highest, trend.average) == (None,) * 5
         assert (trend.change, trend.change_percent, trend.reason) == (None, None, "no_price_in_period")
-        assert [point.price for point in trend.points] == [None, None]
+        assert trend.points.prices == [None, None]
 
     def test_what_ended_exactly_at_from_is_not_in_the_window(self) -> None:
         assert trend_of(TEN_SECONDS, seconds((50, 5), (100, None)), 5).reason == "no_price_in_period"
@@ -266,9 +278,9 @@ def test_a_trend_equals_what_asking_for_every_instant_gives(
     trend = trend_of(window, from_carried(window, changes), resolution)
     naive = Naive(window, changes)
     if resolution is None:
-        assert [(point.at, point.price) for point in trend.points] == naive.raw()
+        assert list(zip(trend.points.at, trend.points.prices, strict=True)) == naive.raw()
     else:
-        assert trend.points == naive.bucket_points(resolution)
+        assert points_of(trend) == naive.bucket_points(resolution)
     priced = naive.prices(window.start, window.end)
     if not priced:
         assert (trend.start, trend.end, trend.lowest, trend.highest) == (None,) * 4

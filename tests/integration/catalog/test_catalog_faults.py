@@ -136,13 +136,13 @@ async def test_an_exhausted_pool_is_503_and_others_wait_in_bounds(
 
     limits = settings(catalog_dsn, database_pool_size=2, database_pool_timeout_seconds=0.3)
     async with serving(limits) as api:
-        product = (await api.create())["id"]
+        product, other = (await api.create())["id"], (await api.create())["id"]
         async with database.transaction() as elsewhere:
             await product_writes.lock(elsewhere, UUID(product))
             stuck = [asyncio.create_task(api("PATCH", f"/products/{product}", json={"name": str(n)})) for n in range(2)]
             await eventually(both_wait)
             started = time.monotonic()
-            (await api("POST", "/products", json=PRODUCT)).problem(503)
+            (await api("PATCH", f"/products/{other}", json={"name": "x"})).problem(503)
             assert time.monotonic() - started < 2
             assert (await api("GET", f"/products/{product}")).status == 200
         assert [(await task).status for task in stuck] == [200, 200]

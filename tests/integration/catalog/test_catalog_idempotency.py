@@ -66,7 +66,7 @@ async def test_twenty_at_once_create_one_product(api: Api, sql: Any) -> None:
 
 
 async def test_a_request_that_is_in_flight_is_409(api: Api, database: Database) -> None:
-    async with database.transaction() as elsewhere:
+    async with database.writing() as elsewhere, elsewhere.transaction():
         assert await idempotency.try_lock(elsewhere, KEY["Idempotency-Key"])
         reply = await api("POST", "/products", json=PRODUCT, headers=KEY)
         reply.problem(409)
@@ -76,10 +76,10 @@ async def test_a_request_that_is_in_flight_is_409(api: Api, database: Database) 
 
 async def test_a_crash_leaves_neither_product_nor_key(api: Api, database: Database, sql: Any) -> None:
     async def crashes() -> None:
-        async with database.transaction() as connection:
+        async with database.writing() as connection, connection.transaction():
             assert await idempotency.try_lock(connection, KEY["Idempotency-Key"])
             await idempotency.store(connection, KEY["Idempotency-Key"], idempotency.StoredAnswer(b"", 201, {}, b""))
-            await sql.execute("SELECT pg_terminate_backend($1)", await _backend(connection))
+            await sql.execute("SELECT pg_terminate_backend($1)", connection.get_server_pid())
             await idempotency.find(connection, KEY["Idempotency-Key"])
 
     with pytest.raises(DatabaseUnavailableError):
@@ -116,7 +116,3 @@ async def test_a_malformed_key_is_refused(api: Api, key: str) -> None:
 
 async def test_the_longest_key_is_taken(api: Api) -> None:
     assert (await api("POST", "/products", json=PRODUCT, headers={"Idempotency-Key": "x" * 255})).status == 201
-
-
-async def _backend(connection: Any) -> int:
-    return int((await connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one())

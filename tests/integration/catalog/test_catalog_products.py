@@ -209,15 +209,28 @@ async def test_concurrent_changes_each_make_a_version(api: Api, sql: Any) -> Non
 async def test_methods_that_a_resource_lacks_are_405_with_those_that_it_has(api: Api) -> None:
     product = await api.create()
     for path, allow in (
-        ("/products", "GET, POST"),
-        (f"/products/{product['id']}", "DELETE, GET, PATCH, PUT"),
+        ("/products", "GET, HEAD, POST"),
+        (f"/products/{product['id']}", "DELETE, GET, HEAD, PATCH, PUT"),
         ("/products/batch", "POST"),
-        (f"/products/{product['id']}/offers", "GET"),
+        (f"/products/{product['id']}/offers", "GET, HEAD"),
     ):
         reply = await api("OPTIONS", path)
         reply.problem(405)
         assert reply.headers["Allow"] == allow
     (await api("GET", "/products/batch")).problem(405)
+
+
+async def test_head_is_answered_as_get_is_but_for_the_body(api: Api) -> None:
+    product = await api.create()
+    for path in ("/products", f"/products/{product['id']}", f"/products/{UNKNOWN}", "/products?limit=0"):
+        get, head = await api("GET", path), await api("HEAD", path)
+        assert (head.status, head.body) == (get.status, b"")
+        for name in ("Content-Type", "Content-Length", "ETag", "Cache-Control"):
+            assert head.headers.get(name) == get.headers.get(name)
+    refused = await api("HEAD", "/products/batch")
+    assert (refused.status, refused.headers["Allow"]) == (405, "POST")
+    async with api.session.get(f"{api.url}/metrics") as response:
+        assert 'method="HEAD",route="/api/v1/products/{product_id}",status="200"' in await response.text()
 
 
 @pytest.mark.parametrize("path", ["/", "/product", "/products/", "/products//offers", f"/products/{UNKNOWN}/offer"])

@@ -1,7 +1,7 @@
 """What every HTTP API here has in common: problems (RFC 9457), access, limits, measures, security headers."""
 
 from http_api.access import AccessGate, CannotTellError, Credentials, Grant, Limits, NeededScope
-from http_api.middleware import API, InFlightLimit, Measured, request_histogram
+from http_api.middleware import API, HeadAsGet, InFlightLimit, Measured, request_histogram
 from http_api.problems import (
     MEDIA_TYPE,
     Answer,
@@ -26,6 +26,7 @@ __all__ = [
     "CannotTellError",
     "Credentials",
     "Grant",
+    "HeadAsGet",
     "InFlightLimit",
     "Limits",
     "Measured",

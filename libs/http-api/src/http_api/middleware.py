@@ -1,4 +1,4 @@
-"""What surrounds every request: its measure, and the limit on those in flight."""
+"""What surrounds every request: its measure, the limit on those in flight, HEAD."""
 
 import time
 from collections.abc import Callable
@@ -51,6 +51,25 @@ class Measured:
             route = getattr(scope.get("route"), "path_format", "other")
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self._seconds.labels(method, route, status).observe(time.perf_counter() - started)
+
+
+class HeadAsGet:
+    """Answers HEAD as GET (RFC 9110, section 9.3.2), wherever there is a GET; the server leaves the body out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        # A copy, as the server looks at its own scope for the method.
+        asked = {**scope, "method": "GET"}
+        try:
+            await self._app(asked, receive, send)
+        finally:
+            scope["route"] = asked.get("route")
 
 
 def is_for_api(scope: Scope) -> bool:

@@ -120,7 +120,8 @@ def _invalid(_: Request, error: Any) -> Response:
 def _http(request: Request, error: Any) -> Response:
     status = HTTPStatus(error.status_code)
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
-        allow = ", ".join(sorted(_allowed_methods(request) | set(error.headers["Allow"].split(", "))))
+        methods = _allowed_methods(request) | set(error.headers["Allow"].split(", "))
+        allow = ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
         detail = f"{request.method} is not allowed here; {allow} is."
         return problem_response(status, detail, headers={"Allow": allow})
     detail = "Nothing is here." if status == HTTPStatus.NOT_FOUND else str(error.detail)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Iterator
 from typing import Any, Final
@@ -61,6 +62,9 @@ def serve_http(
     async def serve() -> None:
         for number in STOP_SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, setattr, server, "should_exit", True)
+        # What was loaded stays until the end: to look for garbage in it now and then would hold up every request.
+        gc.collect()
+        gc.freeze()
         await server.serve()
 
     uvloop.run(serve())

@@ -25,31 +25,40 @@ def outbox_table(metadata: sa.MetaData) -> sa.Table:
     )
 
 
-# One statement whatever the number of events: the notification is delivered at commit, once for each transaction.
-_ENQUEUE: Final = sa.text(
+WAKE_RELAY: Final = f"pg_notify('{CHANNEL}', '')"
+"""To be selected by whatever statement stores events: the notification goes out when it commits."""
+
+
+def storing_events(ids: str, types: str, bodies: str) -> str:
+    """The INSERT of events, for a statement that makes the change that they tell of as well.
+
+    Its arguments are the names of that statement's parameters; `event_columns` gives their values.
     """
-    WITH stored AS (
+    return f"""
         INSERT INTO outbox (event_id, type, body)
         SELECT event_id, type, body
-        FROM unnest(CAST(:ids AS text[]), CAST(:types AS text[]), CAST(:bodies AS text[]))
+        FROM unnest(CAST({ids} AS text[]), CAST({types} AS text[]), CAST({bodies} AS text[]))
             WITH ORDINALITY AS event (event_id, type, body, position)
         ORDER BY position
+    """  # noqa: S608 - names of parameters
+
+
+def event_columns(events: Sequence[Event]) -> tuple[list[str], list[str], list[str]]:
+    """The ids, types and bodies of events."""
+    return (
+        [event.id for event in events],
+        [event.type for event in events],
+        [event.to_json().decode() for event in events],
     )
-    SELECT pg_notify(:channel, '')
-    """
-)
+
+
+# One statement whatever the number of events.
+_ENQUEUE: Final = sa.text(f"WITH stored AS ({storing_events(':ids', ':types', ':bodies')}) SELECT {WAKE_RELAY}")
 
 
 async def enqueue(connection: AsyncConnection, events: Sequence[Event]) -> None:
     """Store events in the caller's transaction; they are published after its commit. Never commits by itself."""
     if not events:
         return
-    await connection.execute(
-        _ENQUEUE,
-        {
-            "ids": [event.id for event in events],
-            "types": [event.type for event in events],
-            "bodies": [event.to_json().decode() for event in events],
-            "channel": CHANNEL,
-        },
-    )
+    ids, types, bodies = event_columns(events)
+    await connection.execute(_ENQUEUE, {"ids": ids, "types": types, "bodies": bodies})

@@ -6,14 +6,22 @@ from typing import Final
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from catalog_api.db.models import idempotency_keys as keys
+from connection_pool import Connection
 
 LIFETIME: Final = timedelta(hours=24)
 
-_LOCK: Final = sa.text("SELECT pg_try_advisory_xact_lock(:number)")
+_FIND: Final = """
+    SELECT fingerprint, status, headers, body FROM idempotency_keys WHERE key = $1 AND created_at > now() - $2::interval
+"""
+_STORE: Final = """
+    INSERT INTO idempotency_keys (key, fingerprint, status, headers, body, created_at)
+    VALUES ($1, $2, $3, $4, $5, now())
+    ON CONFLICT (key) DO UPDATE SET
+        fingerprint = excluded.fingerprint, status = excluded.status, headers = excluded.headers,
+        body = excluded.body, created_at = excluded.created_at
+"""
 _PURGE: Final = sa.text(
     """
     DELETE FROM idempotency_keys WHERE key IN (
@@ -33,38 +41,28 @@ class StoredAnswer(msgspec.Struct, frozen=True):
     body: bytes
 
 
-async def try_lock(connection: AsyncConnection, key: str) -> bool:
+async def try_lock(connection: Connection, key: str) -> bool:
     """Whether no other transaction works under this key; none can before this one ends, even by a crash.
 
     A statement of its own: the next one then sees what the last holder committed.
     """
     number = int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), signed=True)
-    return bool((await connection.execute(_LOCK, {"number": number})).scalar_one())
+    return bool(await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", number))
 
 
-async def find(connection: AsyncConnection, key: str) -> StoredAnswer | None:
+async def find(connection: Connection, key: str) -> StoredAnswer | None:
     """The answer under a key that has not expired."""
-    row = (
-        await connection.execute(
-            sa.select(keys.c.fingerprint, keys.c.status, keys.c.headers, keys.c.body).where(
-                keys.c.key == key, keys.c.created_at > sa.func.now() - LIFETIME
-            )
-        )
-    ).one_or_none()
-    return None if row is None else StoredAnswer(*row)
+    row = await connection.fetchrow(_FIND, key, LIFETIME)
+    if row is None:
+        return None
+    fingerprint, status, headers, body = row
+    return StoredAnswer(fingerprint, status, msgspec.json.decode(headers, type=dict[str, str]), body)
 
 
-async def store(connection: AsyncConnection, key: str, answer: StoredAnswer) -> None:
+async def store(connection: Connection, key: str, answer: StoredAnswer) -> None:
     """Keep an answer; one that has expired under the same key is replaced."""
-    values = {
-        "fingerprint": answer.fingerprint,
-        "status": answer.status,
-        "headers": answer.headers,
-        "body": answer.body,
-        "created_at": sa.func.now(),
-    }
-    statement = pg.insert(keys).values(key=key, **values)
-    await connection.execute(statement.on_conflict_do_update(index_elements=[keys.c.key], set_=values))
+    headers = msgspec.json.encode(answer.headers).decode()
+    await connection.execute(_STORE, key, answer.fingerprint, answer.status, headers, answer.body)
 
 
 async def purge(connection: AsyncConnection, batch: int) -> int:

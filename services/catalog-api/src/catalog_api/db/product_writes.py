@@ -1,4 +1,4 @@
-"""Changes to products, each within the caller's transaction. Never commits by itself."""
+"""Changes to products, over the caller's connection."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,27 +8,27 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from aggregator_contracts import ProductCreated
 from catalog_api.db.columns import PRODUCT_COLUMNS, PRODUCT_TABLES
 from catalog_api.domain.errors import ProductNotFoundError
-from catalog_api.domain.product import Product, ProductText, Registration, new_product_id
+from catalog_api.domain.product import Product
 from catalog_api.domain.search import words
+from connection_pool import Connection
+from outbox import WAKE_RELAY, event_columns, storing_events
 
-# One statement for any number of products: the second table's row is made with the first's, so that reads join two rows
-# that always exist.
-_INSERT: Final = sa.text(
-    """
+# One statement for any number of products and their events, so it needs no transaction around it: four round trips
+# less. The second table's row is made with the first's, so that reads join two rows that always exist.
+_CREATE: Final = f"""
     WITH created AS (
         INSERT INTO products (id, name, description, search)
         SELECT id, name, description, array_to_tsvector(string_to_array(words, ' '))
-        FROM unnest(CAST(:ids AS uuid[]), CAST(:names AS text[]), CAST(:descriptions AS text[]), CAST(:words AS text[]))
-            AS t (id, name, description, words)
+        FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS t (id, name, description, words)
         RETURNING id
     ), without_offers AS (
         INSERT INTO product_offers (product_id) SELECT id FROM created
-    )
-    SELECT now()
-    """
-)
+    ), told AS ({storing_events("$5", "$6", "$7")})
+    SELECT now(), {WAKE_RELAY}
+"""  # noqa: S608 - constants
 _LOCK: Final = sa.text(
     f"SELECT {PRODUCT_COLUMNS}, clock_timestamp() FROM {PRODUCT_TABLES} WHERE p.id = :id FOR UPDATE OF p"  # noqa: S608
 )
@@ -44,24 +44,18 @@ _UPDATE: Final = sa.text(
 _DELETE: Final = sa.text("DELETE FROM products WHERE id = :id")
 
 
-async def insert(connection: AsyncConnection, texts: Sequence[ProductText]) -> list[Product]:
-    """Create a product for each text, in order."""
-    ids = [new_product_id() for _ in texts]
-    at: datetime = (
-        await connection.execute(
-            _INSERT,
-            {
-                "ids": ids,
-                "names": [text.name for text in texts],
-                "descriptions": [text.description for text in texts],
-                "words": [_search(text) for text in texts],
-            },
-        )
-    ).scalar_one()
-    return [
-        Product(id_, text.name, text.description, 1, at, at, Registration.PENDING, None, 0, None)
-        for id_, text in zip(ids, texts, strict=True)
-    ]
+async def create(connection: Connection, created: Sequence[ProductCreated]) -> datetime:
+    """Add the products that these events tell of, and the events, all or none; when, by the database's clock."""
+    states = [event.data for event in created]
+    at: datetime = await connection.fetchval(
+        _CREATE,
+        [state.product_id for state in states],
+        [state.name for state in states],
+        [state.description for state in states],
+        [_search(state.name, state.description) for state in states],
+        *event_columns(created),
+    )
+    return at
 
 
 async def lock(connection: AsyncConnection, product_id: UUID) -> tuple[Product, datetime]:
@@ -87,7 +81,7 @@ async def update(connection: AsyncConnection, product: Product) -> None:
             "description": product.description,
             "version": product.version,
             "updated_at": product.updated_at,
-            "words": _search(product.text),
+            "words": _search(product.name, product.description),
             "registration": product.registration,
         },
     )
@@ -98,5 +92,5 @@ async def delete(connection: AsyncConnection, product_id: UUID) -> None:
     await connection.execute(_DELETE, {"id": product_id})
 
 
-def _search(text: ProductText) -> str:
-    return " ".join(words(f"{text.name} {text.description}"))
+def _search(name: str, description: str) -> str:
+    return " ".join(words(f"{name} {description}"))

@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog_api.db import idempotency
 from catalog_api.db.database import Database
 from catalog_api.db.idempotency import StoredAnswer
 from catalog_api.domain.errors import IdempotencyKeyInFlightError, IdempotencyKeyReusedError
+from connection_pool import Connection
 
 
 class KeyedRequest(msgspec.Struct, frozen=True):
@@ -30,24 +30,24 @@ class Answer(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class AnswerOnce:
-    """Does keyed work in one transaction with the memory of its answer, so that a crash leaves neither or both."""
+    """Does work in one transaction with the memory of its answer, so that a crash leaves neither or both."""
 
     database: Database
 
-    async def __call__(
-        self, request: KeyedRequest | None, work: Callable[[AsyncConnection], Awaitable[Answer]]
-    ) -> Answer:
+    async def __call__(self, request: KeyedRequest | None, work: Callable[[Connection], Awaitable[Answer]]) -> Answer:
         """The answer of `work`, or the one that it gave to the same request within the key's lifetime.
 
-        Without a request there is no key, and the work is done each time.
+        Without a request there is no key: the work, which is a single statement, is done each time, and its own
+        transaction.
 
         Raises:
             IdempotencyKeyInFlightError: the first request with this key has not finished.
             IdempotencyKeyReusedError: the key belongs to another request.
         """
-        async with self.database.transaction() as connection:
-            if request is None:
+        if request is None:
+            async with self.database.writing() as connection:
                 return await work(connection)
+        async with self.database.writing() as connection, connection.transaction():
             if not await idempotency.try_lock(connection, request.key):
                 raise IdempotencyKeyInFlightError
             if (stored := await idempotency.find(connection, request.key)) is not None:

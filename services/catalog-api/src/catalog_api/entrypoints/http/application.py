@@ -24,6 +24,7 @@ from http_api import (
     AccessGate,
     AddressLimit,
     Credentials,
+    HeadAsGet,
     InFlightLimit,
     Limits,
     Measured,
@@ -60,16 +61,17 @@ def create_application(
         redirect_slashes=False,
         redoc_url=None,
     )
-    app.router.routes.extend(health_routes(readiness))
     app.router.route_class = StrictRoute
-    add_creation_routes(app.router, catalog)
     add_reading_routes(app.router, catalog)
+    add_creation_routes(app.router, catalog)
     add_changing_routes(app.router, catalog)
     add_forwarding_routes(app.router, catalog)
     access_required = settings.api_auth == "required"
     add_token_routes(app.router, catalog.tokens, access_required=access_required)
+    app.router.routes.extend(health_routes(readiness))
     add_problem_handlers(app, ANSWERS)
     # The last one that is added is the first to see a request.
+    app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, seconds=settings.http_body_seconds)
     app.add_middleware(InFlightLimit, limit=settings.http_max_batches_in_flight, kind="batches", counts=is_batch)
     app.add_middleware(

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Request
 from pydantic import ValidationError
-from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import Response
 
 from catalog_api.domain.product import ProductText
@@ -18,6 +17,7 @@ from catalog_api.entrypoints.http.routing import BATCH_PATH, PRODUCTS
 from catalog_api.entrypoints.http.schemas import BatchInput, BatchOutput, ProductInput, ProductOutput
 from catalog_api.use_cases.answer_once import Answer, KeyedRequest
 from catalog_api.use_cases.catalog import Catalog
+from connection_pool import Connection
 from http_api import problem
 
 IdempotencyKey = Annotated[
@@ -58,8 +58,8 @@ def add_creation_routes(router: APIRouter, catalog: Catalog) -> None:
         payload = await read_json(request)
         text = validated(ProductInput, payload).text()
 
-        async def work(connection: AsyncConnection) -> Answer:
-            [product] = await catalog.create.within(connection, [text])
+        async def work(connection: Connection) -> Answer:
+            [product] = await catalog.create.over(connection, [text])
             return created_answer(product)
 
         return answer_response(await catalog.once(_keyed(PRODUCTS, idempotency_key, payload), work))
@@ -78,9 +78,9 @@ def add_creation_routes(router: APIRouter, catalog: Catalog) -> None:
         payload = await read_json(request)
         texts = [_judged(item) for item in validated(BatchInput, payload).items]
 
-        async def work(connection: AsyncConnection) -> Answer:
+        async def work(connection: Connection) -> Answer:
             good = [text for text in texts if isinstance(text, ProductText)]
-            products = iter(await catalog.create.within(connection, good))
+            products = iter(await catalog.create.over(connection, good))
             return ok_answer(
                 {
                     "results": [

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from http_api import (
     AccessGate,
+    HeadAsGet,
     InFlightLimit,
     Limits,
     Measured,
@@ -55,6 +56,7 @@ def create_app(
         redirect_slashes=False,
         redoc_url=None,
     )
+    app.add_middleware(HeadAsGet)
     if settings.api_auth == "required":
         _add_access(app, settings)
     app.add_middleware(InFlightLimit, limit=settings.http_max_requests_in_flight)
