@@ -4,13 +4,15 @@ A price is a step function of time: each observed price holds until the next cha
 Instants are whole microseconds. A window includes its end, where a price may begin that is in effect for no time.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from itertools import chain, compress
+from operator import eq
 from typing import Literal, NamedTuple
 
-from price_history.domain.cells import Change, Columns, Hold, Laid, PriceAt, Run, Tally, lay
+from price_history.domain.cells import Change, Hold, Laid, PriceAt, Run, Tally, lay
 from price_history.domain.errors import InvalidParameterError
 from price_history.domain.instants import SECOND
 from price_history.domain.resolution import MAX_POINTS, Buckets
@@ -100,10 +102,11 @@ class TrendBuilder:
         """
         laid: Laid[Run] = lay(pieces, self._price, self._since)
         self._price, self._since = laid.price, laid.since
+        if laid.spans:
+            self._points.take_cells(laid.spans)
         self._points.take(laid.holds)
         self._tally.take(laid.holds)
         for run in laid.spans:
-            self._points.take_cells(run.cells)
             self._tally.add(run.whole())
 
     def finish(self) -> Trend:
@@ -142,8 +145,8 @@ class _RawPoints:
                 "resolution", f"raw gives more than {MAX_POINTS} points in this period: ask for a shorter one, or auto"
             )
 
-    def take_cells(self, cells: Columns) -> None:
-        raise ValueError(f"{len(cells.begins)} cells do not tell their changes")
+    def take_cells(self, runs: Sequence[Run]) -> None:
+        raise ValueError(f"{len(runs)} runs of cells do not tell their changes")
 
     def close(self, price: int | None) -> None:
         pass
@@ -153,18 +156,19 @@ class _RawPoints:
 
 
 class _BucketPoints:
-    """One point for each bucket. A bucket's price is told by the one piece that reaches its end."""
+    """One point for each bucket, by its number. Its price is told by the one piece that reaches its end."""
 
     def __init__(self, cut: Buckets) -> None:
         self._first = cut.first
         self._length = cut.seconds * SECOND
-        self._prices: list[int | None] = [None] * cut.count
-        self._lowest: list[int | None] = [None] * cut.count
-        self._highest: list[int | None] = [None] * cut.count
+        self._count = cut.count
+        self._prices: dict[int, int | None] = {}
+        self._lowest: dict[int, int] = {}
+        self._highest: dict[int, int] = {}
 
     def take(self, holds: Sequence[Hold]) -> None:
         origin, length, prices, lowest, highest = self._first, self._length, self._prices, self._lowest, self._highest
-        end = len(prices) - 1
+        end = self._count - 1
         for price, begins, ends in holds:
             # The window's end may lie on a boundary; it belongs to the last bucket all the same.
             first = min((begins - origin) // length, end)
@@ -174,34 +178,44 @@ class _BucketPoints:
                     prices[bucket] = price
                 if price is None:
                     continue
-                low, high = lowest[bucket], highest[bucket]
-                if low is None or price < low:
+                if price < lowest.get(bucket, price + 1):
                     lowest[bucket] = price
-                if high is None or price > high:
+                if price > highest.get(bucket, price - 1):
                     highest[bucket] = price
 
-    def take_cells(self, cells: Columns) -> None:
-        """Cells that lie in one bucket each."""
-        origin, length, prices, lowest, highest = self._first, self._length, self._prices, self._lowest, self._highest
-        for begins, ends, lower, higher, last in zip(
-            cells.begins, cells.ends, cells.lowest, cells.highest, cells.last, strict=True
-        ):
-            bucket = (begins - origin) // length
-            if ends - origin == (bucket + 1) * length:
-                prices[bucket] = last
-            low, high = lowest[bucket], highest[bucket]
-            if low is None or lower < low:
-                lowest[bucket] = lower
-            if high is None or higher > high:
-                highest[bucket] = higher
+    def take_cells(self, runs: Sequence[Run]) -> None:
+        """Cells that lie in one bucket each, in their order; before the holds between them, some of which end a bucket.
+
+        Column by column, which takes half of what going from cell to cell takes.
+        """
+        origin, length = self._first, self._length
+        cells = [run.cells for run in runs]
+        buckets = [(begins - origin) // length for begins in chain.from_iterable(each.begins for each in cells)]
+        last = chain.from_iterable(each.last for each in cells)
+        lowest = list(chain.from_iterable(each.lowest for each in cells))
+        highest = list(chain.from_iterable(each.highest for each in cells))
+        # Of several in one bucket, the last one stands for all.
+        for number in compress(range(1, len(buckets)), map(eq, buckets[1:], buckets)):
+            lowest[number] = min(lowest[number], lowest[number - 1])
+            highest[number] = max(highest[number], highest[number - 1])
+        self._prices.update(zip(buckets, last, strict=True))
+        _merge(self._lowest, dict(zip(buckets, lowest, strict=True)), min)
+        _merge(self._highest, dict(zip(buckets, highest, strict=True)), max)
 
     def close(self, price: int | None) -> None:
         """Tell the price in effect at the window's end."""
-        self._prices[-1] = price
+        self._prices[self._count - 1] = price
 
     def collect(self) -> Points:
-        starts = range(self._first, self._first + len(self._prices) * self._length, self._length)
-        return Points(starts, self._prices, self._lowest, self._highest)
+        starts = range(self._first, self._first + self._count * self._length, self._length)
+        columns = (list(map(found.get, range(self._count))) for found in (self._prices, self._lowest, self._highest))
+        return Points(starts, *columns)
+
+
+def _merge(found: dict[int, int], new: dict[int, int], better: Callable[[int, int], int]) -> None:
+    for bucket in found.keys() & new.keys():
+        new[bucket] = better(found[bucket], new[bucket])
+    found.update(new)
 
 
 def two_decimals(numerator: int, denominator: int) -> Decimal:
