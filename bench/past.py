@@ -81,7 +81,7 @@ class Past:
     """Writes into the database at `dsn` what was observed from `begins` to `ends`; nobody else may record meanwhile."""
 
     def __init__(self, dsn: str, begins: datetime, ends: datetime) -> None:
-        self._database = Database(dsn, "bench", LIMITS, pre_ping=False)
+        self._database = Database(dsn, "bench", LIMITS)
         self._begins, self._ends = begins, ends
 
     async def make_partitions(self) -> None:

@@ -159,7 +159,7 @@ async def consumers(migrated_databases: dict[str, str]) -> AsyncIterator[Consume
         catalog = await close.enter_async_context(CatalogDatabase(dsns["catalog"], application_name="test", **limits))
         sync = create_engine(dsns["sync"])
         close.push_async_callback(sync.dispose)
-        history = HistoryDatabase(dsns["history"], "test", Limits(2, 10, 10), pre_ping=False)
+        history = HistoryDatabase(dsns["history"], "test", Limits(2, 10, 10))
         close.push_async_callback(history.close)
         yield Consumers(
             dsns,

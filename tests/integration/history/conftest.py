@@ -36,6 +36,6 @@ def history_dsn(make_database: Callable[..., str], migrated_history: str) -> str
 @pytest.fixture
 async def database(history_dsn: str) -> AsyncIterator[Database]:
     """A pool of connections to it."""
-    database = Database(history_dsn, "test", Limits(8, 10, 60), pre_ping=False)
+    database = Database(history_dsn, "test", Limits(8, 10, 60))
     yield database
     await database.close()

@@ -479,7 +479,7 @@ class TestAway:
         async with database.reading() as connection:
             await connection.execute(
                 sa.text("""
-                SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
                 WHERE application_name = 'price-history-serve' AND datname = current_database()
                 """)
             )

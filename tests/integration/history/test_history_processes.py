@@ -110,7 +110,7 @@ async def test_every_change_is_in_history_once_after_the_database_was_away(
 ) -> None:
     migrate(private_postgres.dsn())
     product = uuid4()
-    database = Database(private_postgres.dsn(), "test", Limits(1, 1, 5), pre_ping=True)
+    database = Database(private_postgres.dsn(), "test", Limits(1, 1, 5))
     async with process("work", DATABASE_URL=private_postgres.dsn(), RABBITMQ_URL=rabbitmq_url):
         await publisher.publish([updated(product, 1, 1)])
         await eventually(lambda: _is([1], prices(database, product)))
@@ -164,7 +164,7 @@ async def test_migrating_makes_the_present_partitions(make_database: Callable[..
     )
     assert await started.wait() == 0
     now = datetime.now(UTC)
-    database = Database(dsn, "test", Limits(1, 1, 5), pre_ping=True)
+    database = Database(dsn, "test", Limits(1, 1, 5))
     async with database.reading() as connection:
         assert await connection.run_sync(lambda sync: sync.dialect.has_table(sync, f"chunks_{now:%Y_%m}"))
     await database.close()

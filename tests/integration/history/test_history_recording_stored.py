@@ -248,14 +248,14 @@ async def test_rows_hold_what_their_comments_say(database: Database) -> None:
 
 
 async def test_a_database_that_is_away_is_named_so() -> None:
-    database = Database("postgresql://nobody@127.0.0.1:1/none", "test", Limits(1, 1, 1), pre_ping=True)
+    database = Database("postgresql://nobody@127.0.0.1:1/none", "test", Limits(1, 1, 1))
     with pytest.raises(DatabaseUnavailableError):
         await database.check()
     await database.close()
 
 
 async def test_an_exhausted_pool_and_a_slow_statement_are_named_so(history_dsn: str) -> None:
-    database = Database(history_dsn, "test", Limits(1, 0.1, 1), pre_ping=True)
+    database = Database(history_dsn, "test", Limits(1, 0.1, 1))
     async with database.reading():
         with pytest.raises(DatabaseUnavailableError):
             await database.check()

@@ -36,7 +36,6 @@ def http_app(settings: ServeSettings) -> FastAPI:
             settings.database_pool_timeout_seconds,
             settings.database_statement_timeout_seconds,
         ),
-        pre_ping=True,
     )
     return create_app(
         read_trend=ReadTrend(database),
@@ -82,7 +81,7 @@ async def rebuild(settings: MigrateSettings) -> None:
 
     What an interruption leaves in the queue, `work` or another `rebuild` rolls up.
     """
-    database = Database(settings.database_url, "price-history-rebuild", REBUILD_LIMITS, pre_ping=False)
+    database = Database(settings.database_url, "price-history-rebuild", REBUILD_LIMITS)
     roll_up = RollUp(database)
     try:
         await roll_up.anew()
@@ -92,8 +91,7 @@ async def rebuild(settings: MigrateSettings) -> None:
 
 
 def _work_database(settings: MigrateSettings) -> Database:
-    # No try before each use: whatever works here simply does it again when a connection has died.
-    return Database(settings.database_url, "price-history-work", WORK_LIMITS, pre_ping=False)
+    return Database(settings.database_url, "price-history-work", WORK_LIMITS)
 
 
 def _now() -> datetime:

@@ -1,12 +1,11 @@
 """Reads a product's recorded changes back, from its closed chunks and from its head."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import accumulate
 from typing import Any, Final, NamedTuple, Self
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
+from connection_pool import Connection
 from price_history.db.packing import PackedRow, unpack_rows, unpack_state
 from price_history.domain.chunks import State
 from price_history.domain.instants import to_datetime, to_instant
@@ -51,7 +50,7 @@ class Chunk(NamedTuple):
     packed: bytes
 
     @classmethod
-    def of(cls, row: Sequence[Any]) -> Self:
+    def of(cls, row: Iterable[Any]) -> Self:
         """From a row with the columns of a chunk."""
         begins, ends, observations, state, changes = row
         return cls(to_instant(begins), to_instant(ends), observations, state, changes)
@@ -70,16 +69,17 @@ class Chunk(NamedTuple):
         return list(accumulate((row.after for row in rows[1:]), initial=self.begins))
 
 
-async def following_chunks(connection: AsyncConnection, product_no: int, since: datetime, limit: int) -> list[Chunk]:
+async def following_chunks(connection: Connection, product_no: int, since: datetime, limit: int) -> list[Chunk]:
     """At most so many chunks from the one that has the first change at or after `since`."""
-    driver: Any = (await connection.get_raw_connection()).driver_connection
-    return [Chunk.of(row) for row in await driver.fetch(_FOLLOWING, product_no, since, limit)]
+    return [Chunk.of(row) for row in await connection.fetch(_FOLLOWING, product_no, since, limit)]
 
 
-async def touching_chunks(driver: Any, product_no: int, gaps: Sequence[tuple[int, int]], limit: int) -> list[Chunk]:
+async def touching_chunks(
+    connection: Connection, product_no: int, gaps: Sequence[tuple[int, int]], limit: int
+) -> list[Chunk]:
     """The chunks with changes in these gaps, up to a limit, and perhaps others; they follow each other.
 
     The first one of all from the beginning of the first gap on is there whether it lies in a gap or not.
     """
     bounds = [to_datetime(begins) for begins, _ in gaps], [to_datetime(ends) for _, ends in gaps]
-    return [Chunk.of(row) for row in await driver.fetch(_TOUCHING, product_no, *bounds, limit)]
+    return [Chunk.of(row) for row in await connection.fetch(_TOUCHING, product_no, *bounds, limit)]

@@ -1,24 +1,18 @@
 """Reads back which products and offers there are."""
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple, Self
 from uuid import UUID
 
-import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
-
+from connection_pool import Connection
 from price_history.domain.errors import DeletedProductError, UnknownProductError
 from price_history.domain.instants import to_instant
 
-_PRODUCT: Final = sa.text("""
-SELECT product_no, deleted_at, (SELECT kept_since FROM retention) FROM products WHERE product_id = :id
-""")
-
-_OFFER_NOS: Final = sa.text("SELECT offer_no FROM offers WHERE product_no = :product_no AND offer_id = :offer_id")
-
-_OFFER_IDS: Final = sa.text("""
-SELECT offer_no, offer_id FROM offers WHERE product_no = :product_no AND offer_no = ANY(CAST(:offer_nos AS int[]))
-""")
+_PRODUCT: Final = """
+SELECT product_no, deleted_at, (SELECT kept_since FROM retention) FROM products WHERE product_id = $1
+"""
+_OFFER_NOS: Final = "SELECT offer_no FROM offers WHERE product_no = $1 AND offer_id = $2"
+_OFFER_IDS: Final = "SELECT offer_no, offer_id FROM offers WHERE product_no = $1 AND offer_no = ANY($2::int[])"
 
 
 class FoundProduct(NamedTuple):
@@ -27,29 +21,38 @@ class FoundProduct(NamedTuple):
     number: int
     kept_since: int | None
 
+    @classmethod
+    def of(cls, row: Iterable[Any] | None) -> Self:
+        """From the columns product_no, deleted_at and kept_since.
 
-async def find_product(connection: AsyncConnection, product_id: UUID) -> FoundProduct:
+        Raises:
+            UnknownProductError: there is no such product, or it was deleted.
+        """
+        if row is None:
+            raise UnknownProductError
+        number, deleted_at, kept_since = row
+        if deleted_at is not None:
+            raise DeletedProductError
+        return cls(number, None if kept_since is None else to_instant(kept_since))
+
+
+async def find_product(connection: Connection, product_id: UUID) -> FoundProduct:
     """What is to be known before its history is read.
 
     Raises:
         UnknownProductError: there is no such product, or it was deleted.
     """
-    found = (await connection.execute(_PRODUCT, {"id": product_id})).one_or_none()
-    if found is None:
-        raise UnknownProductError
-    if found.deleted_at is not None:
-        raise DeletedProductError
-    return FoundProduct(found.product_no, None if found.kept_since is None else to_instant(found.kept_since))
+    return FoundProduct.of(await connection.fetchrow(_PRODUCT, product_id))
 
 
-async def find_offer(connection: AsyncConnection, product_no: int, offer_id: str) -> frozenset[int]:
+async def find_offer(connection: Connection, product_no: int, offer_id: str) -> frozenset[int]:
     """The numbers of the offer's lives; empty when the product has had no such offer."""
     if "\x00" in offer_id:
         return frozenset()
-    return frozenset(await connection.scalars(_OFFER_NOS, {"product_no": product_no, "offer_id": offer_id}))
+    return frozenset([number for (number,) in await connection.fetch(_OFFER_NOS, product_no, offer_id)])
 
 
-async def offer_ids(connection: AsyncConnection, product_no: int, offer_nos: Sequence[int]) -> dict[int, str]:
+async def offer_ids(connection: Connection, product_no: int, offer_nos: Sequence[int]) -> dict[int, str]:
     """The ids of a product's offers by number."""
-    rows = await connection.execute(_OFFER_IDS, {"product_no": product_no, "offer_nos": offer_nos})
+    rows = await connection.fetch(_OFFER_IDS, product_no, offer_nos)
     return {number: offer_id for number, offer_id in rows}  # noqa: C416 - rows are no pairs to the type checker

@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
+from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
+from connection_pool import Connection
 from price_history.db.chunks import Chunk, touching_chunks
 from price_history.db.packing import PackedRow, unpack_offers, unpack_series
+from price_history.db.reading import FoundProduct
 from price_history.domain.cells import Change, Run, replay
 from price_history.domain.chunks import State
 from price_history.domain.covering import Gap, SeriesBlock, Wanted, cover
@@ -22,21 +23,37 @@ CHUNKS_AT_ONCE: Final = 500
 
 Basis = Literal["best_in_stock", "best"]
 
+PackedBlock: TypeAlias = tuple[int, int, bytes]
+
 _Changes: TypeAlias = Callable[[Sequence[int], Sequence[PackedRow]], list[Change]]
 
-# A probe for the block in which a gap begins, and a range of the index for those that begin in it.
-_BLOCKS: Final = """
-SELECT DISTINCT ON (block.begins) block.begins, block.ends, block.series
-FROM unnest($3::timestamptz[], $4::timestamptz[]) AS gap (begins, ends)
+# The product, and the blocks that may tell its trend, of all levels in one round trip. For each part a probe for the
+# block in which it begins, and a range of the index for those that begin in it.
+_FIND: Final = """
+SELECT product_no, deleted_at, (SELECT kept_since FROM retention), block.*
+FROM products
 CROSS JOIN LATERAL (
-  (SELECT begins, ends, {series} AS series FROM rollups
-   WHERE product_no = $1 AND level = $2 AND begins <= gap.begins ORDER BY begins DESC LIMIT 1)
-  UNION ALL
-  SELECT begins, ends, {series} FROM rollups
-  WHERE product_no = $1 AND level = $2 AND begins > gap.begins AND begins < gap.ends
+  SELECT array_agg(level), array_agg(begins), array_agg(ends), array_agg(series) FROM (
+    SELECT DISTINCT ON (part.level, block.begins) part.level, block.begins, block.ends, block.series
+    FROM unnest($2::int[], $3::timestamptz[], $4::timestamptz[], $5::int[]) AS part (level, begins, ends, after)
+    CROSS JOIN LATERAL (
+      SELECT CASE WHEN part.after IS NULL THEN part.begins ELSE greatest($6, least(part.begins, coalesce(
+        (SELECT ends FROM rollups WHERE product_no = products.product_no AND level = part.after
+         ORDER BY begins DESC LIMIT 1), $6))) END AS begins
+    ) AS gap
+    CROSS JOIN LATERAL (
+      (SELECT begins, ends, {series} AS series FROM rollups
+       WHERE product_no = products.product_no AND level = part.level AND begins <= gap.begins
+       ORDER BY begins DESC LIMIT 1)
+      UNION ALL
+      SELECT begins, ends, {series} FROM rollups
+      WHERE product_no = products.product_no AND level = part.level AND begins > gap.begins AND begins < part.ends
+    ) AS block
+    WHERE block.ends > gap.begins
+    ORDER BY part.level, block.begins
+  ) AS found
 ) AS block
-WHERE block.ends > gap.begins
-ORDER BY block.begins
+WHERE product_id = $1
 """
 _BLOCK_BEFORE: Final = """
 SELECT begins, ends, {series} FROM rollups WHERE product_no = $1 AND level = 1 AND begins <= $2
@@ -49,7 +66,7 @@ _HAS_BLOCKS: Final = "SELECT EXISTS (SELECT FROM rollups WHERE product_no = $1 A
 class Series:
     """Where a price is found, in chunks and in rollups."""
 
-    blocks: str
+    find: str
     block_before: str
     cells: Sequence[int]
     """The lengths of its cells by level, in microseconds."""
@@ -63,7 +80,7 @@ class Series:
 
 def _best(column: str, price: Callable[[State], int | None], changes: _Changes) -> Series:
     return Series(
-        blocks=_BLOCKS.format(series=column),
+        find=_FIND.format(series=column),
         block_before=_BLOCK_BEFORE.format(series=column),
         cells=[level.cell for level in LEVELS],
         changes=changes,
@@ -105,7 +122,7 @@ def offer_series(offer_nos: frozenset[int]) -> Series:
         return sorted((piece for number in offer_nos for piece in found.get(number, ())), key=itemgetter(0))
 
     return Series(
-        blocks=_BLOCKS.format(series="offers"),
+        find=_FIND.format(series="offers"),
         block_before=_BLOCK_BEFORE.format(series="offers"),
         cells=[level.offer_cell for level in LEVELS],
         changes=of_rows,
@@ -114,23 +131,49 @@ def offer_series(offer_nos: frozenset[int]) -> Series:
     )
 
 
+class FoundSeries(NamedTuple):
+    """A product, and the packed blocks of one of its series by level, each with when it begins and ends."""
+
+    product: FoundProduct
+    blocks: dict[int, list[PackedBlock]]
+
+
+async def find_series(connection: Connection, product_id: UUID, series: Series, wanted: Wanted) -> FoundSeries:
+    """What can be found in one round trip, whatever blocks there are.
+
+    Raises:
+        UnknownProductError: there is no such product, or it was deleted.
+    """
+    parts = wanted.parts(series.cells)
+    row = await connection.fetchrow(
+        series.find,
+        product_id,
+        [part.level for part in parts],
+        *_bounds([(part.begins, part.ends) for part in parts]),
+        [part.after for part in parts],
+        to_datetime(wanted.window.start),
+    )
+    of_product, of_blocks = (None, ()) if row is None else (row[:3], row[3:])
+    product = FoundProduct.of(of_product)
+    blocks: dict[int, list[PackedBlock]] = {}
+    for level, begins, ends, packed in zip(*(column or () for column in of_blocks), strict=True):
+        blocks.setdefault(level, []).append((to_instant(begins), to_instant(ends), packed))
+    return FoundSeries(product, blocks)
+
+
 async def read_series(
-    connection: AsyncConnection, product_no: int, series: Series, wanted: Wanted
+    connection: Connection, found: FoundSeries, series: Series, wanted: Wanted
 ) -> AsyncIterator[list[Change | Run]]:
     """The pieces that tell the window, in their order and in pages, with what is carried into it in front."""
-    driver: Any = (await connection.get_raw_connection()).driver_connection
     gaps = wanted.gaps()
     pieces: list[Change | Run] = []
     for number in wanted.levels(series.cells):
-        if not gaps:
-            break
-        rows = await driver.fetch(series.blocks, product_no, number, *_bounds(gaps))
-        blocks = [_block(series, *row) for row in rows]
+        blocks = [_block(series, *block) for block in found.blocks.get(number, ()) if _touches(gaps, *block[:2])]
         covered = cover(gaps, blocks, wanted, series.cells[number - 1])
         pieces += covered.pieces
         gaps = covered.gaps
     pieces.sort(key=itemgetter(0))
-    async for changes in _changes(driver, product_no, series, sorted(gaps), wanted):
+    async for changes in _changes(connection, found.product.number, series, gaps, wanted):
         upto = changes[-1][0] if changes else 0
         ready = [piece for piece in pieces if piece[0] <= upto]
         pieces = pieces[len(ready) :]
@@ -139,14 +182,14 @@ async def read_series(
 
 
 async def _changes(
-    driver: Any, product_no: int, series: Series, gaps: Sequence[Gap], wanted: Wanted
+    connection: Connection, product_no: int, series: Series, gaps: Sequence[Gap], wanted: Wanted
 ) -> AsyncIterator[list[Change]]:
     """The changes in the gaps, in pages, with the price carried into the window in front."""
     start = wanted.window.start
-    # Nothing lies in the first one, but the chunk after it tells what is carried into the window.
-    gaps = [(start, start), *gaps]
-    carried = await _carried_by_blocks(driver, product_no, series, wanted) if wanted.forgotten_at_start else None
-    chunks = await touching_chunks(driver, product_no, gaps, CHUNKS_AT_ONCE)
+    # Perhaps nothing lies in the first one, but the chunk after it tells what is carried into the window.
+    gaps = _merged([(start, start), *gaps])
+    carried = await _carried_by_blocks(connection, product_no, series, wanted) if wanted.forgotten_at_start else None
+    chunks = await touching_chunks(connection, product_no, gaps, CHUNKS_AT_ONCE)
     first = [carried] if carried is not None else [_carried(series, chunk, start) for chunk in chunks[:1]]
     while True:
         yield [*first, *(change for chunk in chunks for change in _within(series, chunk, gaps))]
@@ -155,7 +198,7 @@ async def _changes(
         first = []
         after = chunks[-1].ends + 1
         gaps = [(max(begins, after), ends) for begins, ends in gaps if ends > after]
-        chunks = await touching_chunks(driver, product_no, gaps, CHUNKS_AT_ONCE)
+        chunks = await touching_chunks(connection, product_no, gaps, CHUNKS_AT_ONCE)
 
 
 def _carried(series: Series, chunk: Chunk, start: int) -> Change:
@@ -180,14 +223,15 @@ def _within(series: Series, chunk: Chunk, gaps: Sequence[Gap]) -> list[Change]:
     return [change for part in parts for change in series.changes(ats[part], rows[part])]
 
 
-async def _carried_by_blocks(driver: Any, product_no: int, series: Series, wanted: Wanted) -> Change | None:
+async def _carried_by_blocks(connection: Connection, product_no: int, series: Series, wanted: Wanted) -> Change | None:
     """What was in effect just before the window, if there is a block, as there is of all changes that are forgotten."""
     start = wanted.window.start
-    row = await driver.fetchrow(series.block_before, product_no, to_datetime(start))
+    row = await connection.fetchrow(series.block_before, product_no, to_datetime(start))
     if row is None:
         # In front of the first block there was nothing.
-        return (start - 1, None) if await driver.fetchval(_HAS_BLOCKS, product_no) else None
-    block = _block(series, *row)
+        return (start - 1, None) if await connection.fetchval(_HAS_BLOCKS, product_no) else None
+    begins, ends, packed = row
+    block = _block(series, to_instant(begins), to_instant(ends), packed)
     if block.ends <= start:
         return None
     before: list[Change] = []
@@ -198,9 +242,23 @@ async def _carried_by_blocks(driver: Any, product_no: int, series: Series, wante
     return (start - 1, before[-1][1] if before else None)
 
 
-def _block(series: Series, begins: datetime, ends: datetime, packed: bytes) -> SeriesBlock:
-    at = to_instant(begins)
-    return SeriesBlock(at, to_instant(ends), series.pieces(packed, at))
+def _block(series: Series, begins: int, ends: int, packed: bytes) -> SeriesBlock:
+    return SeriesBlock(begins, ends, series.pieces(packed, begins))
+
+
+def _touches(gaps: Sequence[Gap], begins: int, ends: int) -> bool:
+    return any(begins < gap_ends and ends > gap_begins for gap_begins, gap_ends in gaps)
+
+
+def _merged(gaps: Sequence[Gap]) -> list[Gap]:
+    """The same, in order, without any that touch each other."""
+    merged: list[Gap] = []
+    for begins, ends in sorted(gaps):
+        if merged and begins <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(ends, merged[-1][1]))
+        else:
+            merged.append((begins, ends))
+    return merged
 
 
 def _bounds(gaps: Sequence[Gap]) -> tuple[list[datetime], list[datetime]]:

@@ -3,6 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
 from price_history.domain.cells import Change, Run, replay
@@ -23,6 +24,15 @@ class SeriesBlock(NamedTuple):
     pieces: list[Change | Run]
 
 
+class Part(NamedTuple):
+    """A span in which blocks of a level may be needed. It begins earlier if the blocks of level `after` end earlier."""
+
+    level: int
+    begins: int
+    ends: int
+    after: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A window, how it is cut, and since when every single change is kept (None: always)."""
@@ -38,6 +48,23 @@ class Wanted:
         if not fitting and self.forgotten_at_start:
             return [1]
         return fitting[::-1]
+
+    def parts(self, cells: Sequence[int]) -> list[Part]:
+        """Where blocks of the levels that are to be read may be needed, before it is known which blocks there are.
+
+        Of the coarsest level in all of the window; of each finer one where a cell of the level before may reach out of
+        the window, and after the last block of that level. Where changes are forgotten, of each level in all of it.
+        """
+        levels = self.levels(cells)
+        begins, ends = self.window.start, self.window.end + 1
+        if self.forgotten_at_start:
+            return [Part(level, begins, ends, None) for level in levels]
+        parts = [Part(level, begins, ends, None) for level in levels[:1]]
+        for coarser, level in pairwise(levels):
+            cell = cells[coarser - 1]
+            parts.append(Part(level, begins, min(begins + cell, ends), None))
+            parts.append(Part(level, max(ends - cell, begins), ends, coarser))
+        return parts
 
     def fits(self, cell: int) -> bool:
         """Whether a cell of this length never lies in two buckets."""

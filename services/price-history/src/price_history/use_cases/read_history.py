@@ -5,8 +5,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
+from connection_pool import Connection
 from price_history.db.chunks import Chunk, following_chunks
 from price_history.db.engine import Database
 from price_history.db.reading import find_product, offer_ids
@@ -63,7 +62,7 @@ class ReadHistory:
             DatabaseUnavailableError: the database does not answer.
         """
         items: list[HistoryItem] = []
-        async with self._database.reading() as connection:
+        async with self._database.querying() as connection:
             product = await find_product(connection, product_id)
             # What is older may still be there, in a chunk that reaches beyond, but without the offers that ended then.
             if product.kept_since is not None and to_instant(begin.at) < product.kept_since:
@@ -114,7 +113,7 @@ def _cut(
 
 
 async def _with_ids(
-    connection: AsyncConnection, product_no: int, found: list[tuple[datetime, OfferChange]]
+    connection: Connection, product_no: int, found: list[tuple[datetime, OfferChange]]
 ) -> list[HistoryItem]:
     if not found:
         return []

@@ -2,11 +2,10 @@
 
 from uuid import UUID
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
+from connection_pool import Connection
 from price_history.db.engine import Database
-from price_history.db.reading import FoundProduct, find_offer, find_product
-from price_history.db.series import BEST, Basis, Series, offer_series, read_series
+from price_history.db.reading import find_offer, find_product
+from price_history.db.series import BEST, Basis, Series, find_series, offer_series, read_series
 from price_history.domain.covering import Wanted
 from price_history.domain.errors import UnknownOfferError
 from price_history.domain.resolution import Buckets
@@ -30,9 +29,8 @@ class ReadTrend:
         Raises:
             UnknownProductError: see there.
         """
-        async with self._database.reading() as connection:
-            product = await find_product(connection, product_id)
-            return await _build(connection, product, BEST[basis], window, cut)
+        async with self._database.querying() as connection:
+            return await _build(connection, product_id, BEST[basis], window, cut)
 
     async def of_offer(self, product_id: UUID, offer_id: str, window: Window, cut: Buckets | None) -> Trend:
         """The trend of one offer's price, whatever its stock.
@@ -40,12 +38,12 @@ class ReadTrend:
         Raises:
             UnknownProductError, UnknownOfferError: see there.
         """
-        async with self._database.reading() as connection:
+        async with self._database.querying() as connection:
             product = await find_product(connection, product_id)
             offer_nos = await find_offer(connection, product.number, offer_id)
             if not offer_nos:
                 raise UnknownOfferError
-            return await _build(connection, product, offer_series(offer_nos), window, cut)
+            return await _build(connection, product_id, offer_series(offer_nos), window, cut)
 
 
 def trend_without_prices(window: Window, cut: Buckets | None) -> Trend:
@@ -54,9 +52,14 @@ def trend_without_prices(window: Window, cut: Buckets | None) -> Trend:
 
 
 async def _build(
-    connection: AsyncConnection, product: FoundProduct, series: Series, window: Window, cut: Buckets | None
+    connection: Connection, product_id: UUID, series: Series, window: Window, cut: Buckets | None
 ) -> Trend:
+    wanted = Wanted(window, cut, None)
+    found = await find_series(connection, product_id, series, wanted)
+    wanted = Wanted(window, cut, found.product.kept_since)
+    if wanted.forgotten_at_start:
+        found = await find_series(connection, product_id, series, wanted)
     builder = TrendBuilder(window, cut)
-    async for pieces in read_series(connection, product.number, series, Wanted(window, cut, product.kept_since)):
+    async for pieces in read_series(connection, found, series, wanted):
         builder.add(pieces)
     return builder.finish()
