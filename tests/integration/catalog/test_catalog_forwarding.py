@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from .conftest import Api, StandInHistory, serving, settings
+from .conftest import UNKNOWN, Api, StandInHistory, serving, settings
 
 
 @pytest.fixture
@@ -41,11 +41,29 @@ async def test_any_offer_id_is_passed_on_encoded(api: Api, history: StandInHisto
     assert history.asked[-1][0] == f"/api/v1/products/{product}/offers/{offer_id}/trend?period=1h"
 
 
-async def test_an_unknown_product_is_not_asked_about(api: Api, history: StandInHistory) -> None:
+@pytest.mark.parametrize("status", [200, 404, 503])
+async def test_a_product_that_is_not_here_is_404_whatever_price_history_says(
+    api: Api, history: StandInHistory, status: int
+) -> None:
+    history.answer = lambda _: web.json_response({}, status=status)
     product = (await api.create())["id"]
     await api("DELETE", f"/products/{product}")
     (await api("GET", f"/products/{product}/trend")).problem(404)
-    assert history.asked == []
+
+
+async def test_a_product_that_is_not_here_is_404_at_once_and_no_stream_is_begun_for_it(
+    api: Api, history: StandInHistory
+) -> None:
+    async def never(_: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    history.answer = never
+    started = time.monotonic()
+    (await api("GET", f"/products/{UNKNOWN}/trend")).problem(404)
+    (await api("GET", f"/products/{UNKNOWN}/history", headers={"Accept": "text/CSV"})).problem(404)
+    assert time.monotonic() - started < 4
+    assert not [asked for asked, _ in history.asked if asked.endswith("/history")]
 
 
 @pytest.mark.parametrize("status", [200, 404, 422])

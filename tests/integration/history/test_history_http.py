@@ -370,7 +370,7 @@ class TestUnknown:
     async def test_other_methods_are_405(self, client: httpx2.AsyncClient, method: str) -> None:
         answer = await client.request(method, path(uuid4(), "trend"))
         assert (answer.status_code, answer.headers["content-type"]) == (405, PROBLEM)
-        assert answer.headers["allow"] == "GET"
+        assert answer.headers["allow"] == "GET, HEAD"
 
 
 class TestInvalid:

@@ -1,5 +1,8 @@
-"""Trends and history: price-history answers, once it is known here that the product exists."""
+"""Trends and history: price-history answers, if it is known here that the product exists."""
 
+import asyncio
+from collections.abc import Awaitable, Coroutine
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 from uuid import UUID
@@ -8,6 +11,8 @@ from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response, StreamingResponse
 
+from catalog_api.clients.price_history import HistoryAnswer
+from catalog_api.entrypoints.http.costly import may_stream_csv
 from catalog_api.entrypoints.http.openapi import parameter, problem_responses
 from catalog_api.entrypoints.http.routing import PRODUCT, ProductId
 from catalog_api.entrypoints.http.schemas import ChangePage, Trend
@@ -52,9 +57,15 @@ def add_forwarding_routes(router: APIRouter, catalog: Catalog) -> None:
     """Add the routes. They check no query parameters: price-history does, in the same way."""
 
     async def forward(request: Request, product_id: UUID, rest: str) -> Response:
-        await catalog.read.require(product_id)
-        path = f"/products/{product_id}/{rest}"
-        answer = await catalog.price_history.get(path, request.scope["query_string"], request.headers.get("accept"))
+        query, accept = request.scope["query_string"], request.headers.get("accept")
+        known = catalog.read.require(product_id)
+        asking = partial(catalog.price_history.get, f"/products/{product_id}/{rest}", query, accept)
+        if may_stream_csv(request.scope):
+            # A stream that nobody is to read is not begun.
+            await known
+            answer = await asking()
+        else:
+            answer = await _meanwhile(asking(), known)
         if isinstance(answer.body, bytes):
             return Response(answer.body, answer.status, media_type=answer.content_type)
         return StreamingResponse(answer.body, answer.status, media_type=answer.content_type)
@@ -109,3 +120,15 @@ def add_forwarding_routes(router: APIRouter, catalog: Catalog) -> None:
         response_model=ChangePage,
         responses=problems | csv,
     )
+
+
+async def _meanwhile(asking: Coroutine[Any, Any, HistoryAnswer], known: Awaitable[None]) -> HistoryAnswer:
+    """The answer, unless `known` raises: a trend takes a quarter less when it waits for both at once."""
+    asked = asyncio.create_task(asking)
+    try:
+        await known
+        return await asked
+    except BaseException:
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+        raise
