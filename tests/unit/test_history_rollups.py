@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from price_history.db.packing import pack_offers, pack_series, unpack_offers, unpack_series
 from price_history.domain.cells import Cell, Change, Piece, Run, replay
-from price_history.domain.covering import Gap, SeriesBlock, Wanted, cover
+from price_history.domain.covering import Gap, Part, SeriesBlock, Wanted, cover
 from price_history.domain.instants import SECOND
 from price_history.domain.offers import OfferChange
 from price_history.domain.resolution import buckets
@@ -104,7 +105,8 @@ def rolled_trend(
     """The trend as it is read: from blocks, the coarsest first, and from changes in what they leave open."""
     gaps, pieces = wanted.gaps(), []
     for number in wanted.levels(cells):
-        covered = cover(gaps, levels[number - 1], wanted, cells[number - 1])
+        covered = cover(gaps, within_parts(levels, number, cells, wanted), wanted, cells[number - 1])
+        assert covered == cover(gaps, levels[number - 1], wanted, cells[number - 1])
         gaps = covered.gaps
         pieces += covered.pieces
     before = [change for change in changes if change[0] <= wanted.window.start]
@@ -113,6 +115,25 @@ def rolled_trend(
     builder.add(before[-1:])
     builder.add(sorted([*pieces, *singles], key=lambda piece: piece[0]))
     return builder.finish(), gaps
+
+
+def within_parts(
+    levels: Sequence[Sequence[SeriesBlock]], number: int, cells: Sequence[int], wanted: Wanted
+) -> list[SeriesBlock]:
+    """The blocks of a level that are read at first."""
+
+    def begins(part: Part) -> int:
+        if part.after is None:
+            return part.begins
+        last = max((block.ends for block in levels[part.after - 1]), default=wanted.window.start)
+        return max(wanted.window.start, min(part.begins, last))
+
+    spans = [(begins(part), part.ends) for part in wanted.parts(cells) if part.level == number]
+    return [
+        block
+        for block in levels[number - 1]
+        if any(block.begins < ends and block.ends > begins for begins, ends in spans)
+    ]
 
 
 def stored(block: Block, pieces: list[Piece]) -> SeriesBlock:
@@ -161,6 +182,23 @@ def minutes(count: int, begins: int = DAY) -> list[RecordedChange]:
     return [
         RecordedChange(begins + minute * MINUTE, 1000 + minute * 7 % 11, None, [(0, 5, 1)]) for minute in range(count)
     ]
+
+
+@pytest.mark.parametrize("resolution_seconds", [300, 7_200, 86_400])
+@pytest.mark.parametrize("start", [DAY, DAY + 5 * HOUR + 13 * MINUTE, 2 * DAY - MINUTE])
+def test_what_is_read_at_first_has_every_block_that_is_needed(start: int, resolution_seconds: int) -> None:
+    rows = minutes(4 * 24 * 60)
+    blocks = [first_block({}, part, part[-1].at + MINUTE) for part in (rows[n : n + 64] for n in range(0, 5_700, 64))]
+    levels = [blocks]
+    for level, size in zip(LEVELS[1:], (16, 3), strict=True):
+        whole = len(levels[-1]) // size * size
+        levels.append([joined(level, levels[-1][first : first + size]) for first in range(0, whole, size)])
+    read = [[stored(block, block.best_in_stock) for block in level] for level in levels]
+    changes = [(row.at, row.best_in_stock) for row in rows]
+    for end in (rows[-1].at + 17 * SECOND, 3 * DAY + 7 * HOUR + 1):
+        wanted = wanted_of(Window(start, end), resolution_seconds)
+        trend, _ = rolled_trend(changes, read, [level.cell for level in LEVELS], wanted)
+        assert trend == whole_trend(changes, wanted)
 
 
 def test_whole_cells_need_no_changes() -> None:
