@@ -60,7 +60,7 @@ class Growing:
         revision = before.revision + 1
         offers = observation(product_id, revision, at).offers
         listed = [(offer.id, offer.price, offer.items_in_stock) for offer in offers]
-        recorded = record(before, ObservedList(revision, at, listed))
+        recorded = record(before, ObservedList.of(revision, at, listed))
         if recorded is None or recorded.row is None:
             raise RuntimeError("the past is to be written in order, and something changes in it each time")
         self.known, row = recorded.product, recorded.row

@@ -27,7 +27,7 @@ def after(lists: Iterable[Listed], product: KnownProduct = NEW) -> tuple[KnownPr
     """The product after lists observed a minute apart, and the row that each of them made."""
     rows = []
     for revision, listed in enumerate(lists, start=product.revision + 1):
-        recorded = record(product, ObservedList(revision, NOON + revision * timedelta(minutes=1), listed))
+        recorded = record(product, ObservedList.of(revision, NOON + revision * timedelta(minutes=1), listed))
         assert recorded is not None
         product = recorded.product
         rows.append(recorded.row)
@@ -109,21 +109,25 @@ class TestOrder:
         product, _ = after([[("a", 10, 5)], [("a", 11, 5)]])
         at = product.observed_at
         assert at is not None
-        for stale in (ObservedList(1, at + timedelta(hours=1), []), ObservedList(2, at, []), ObservedList(2, NOON, [])):
+        for stale in (
+            ObservedList.of(1, at + timedelta(hours=1), []),
+            ObservedList.of(2, at, []),
+            ObservedList.of(2, NOON, []),
+        ):
             assert record(product, stale) is None
 
     def test_the_same_revision_observed_later_is_newer(self) -> None:
         product, _ = after([[("a", 10, 5)]])
         assert product.observed_at is not None
-        assert record(product, ObservedList(1, product.observed_at + MICROSECOND, [])) is not None
+        assert record(product, ObservedList.of(1, product.observed_at + MICROSECOND, [])) is not None
 
     def test_a_deleted_product_takes_nothing(self) -> None:
-        assert record(structs.replace(NEW, deleted=True), ObservedList(1, NOON, [("a", 10, 5)])) is None
+        assert record(structs.replace(NEW, deleted=True), ObservedList.of(1, NOON, [("a", 10, 5)])) is None
 
     @pytest.mark.parametrize("at", [NOON - timedelta(days=1), NOON + timedelta(minutes=1)])
     def test_a_clock_that_runs_behind_or_stands_does_not_turn_history_back(self, at: datetime) -> None:
         product, _ = after([[("a", 10, 5)]])
-        recorded = record(product, ObservedList(2, at, [("a", 11, 5)]))
+        recorded = record(product, ObservedList.of(2, at, [("a", 11, 5)]))
         assert recorded is not None
         assert recorded.row is not None
         assert product.last_change_at is not None
@@ -143,7 +147,7 @@ def test_rows_replay_to_every_list(lists: list[Listed]) -> None:
     state: dict[str, tuple[int, bool]] = {}
     product = NEW
     for revision, listed in enumerate(lists, start=1):
-        recorded = record(product, ObservedList(revision, NOON + revision * MICROSECOND, listed))
+        recorded = record(product, ObservedList.of(revision, NOON + revision * MICROSECOND, listed))
         assert recorded is not None
         product = recorded.product
         numbers |= {number: offer_id for offer_id, number in recorded.appeared.items()}
@@ -170,7 +174,7 @@ def test_each_chunk_begins_from_the_state_before_it(lists: list[Listed]) -> None
     times = [NOON]
     for revision, listed in enumerate(lists, start=1):
         before = product
-        recorded = record(product, ObservedList(revision, NOON + revision * timedelta(minutes=1), listed))
+        recorded = record(product, ObservedList.of(revision, NOON + revision * timedelta(minutes=1), listed))
         assert recorded is not None
         product = recorded.product
         assert product.version == before.version + 1

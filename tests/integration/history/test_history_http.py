@@ -85,7 +85,7 @@ async def observe(database: Database, product: UUID, *lists: list[tuple[str, int
     """Lists observed at noon, a minute after, and so on."""
     record = RecordOffers(database, Snapshots(1000))
     for revision, offers in enumerate(lists, start=1):
-        await record({product: ObservedList(revision, NOON + (revision - 1) * MINUTE, offers)})
+        await record({product: ObservedList.of(revision, NOON + (revision - 1) * MINUTE, offers)})
 
 
 async def add_minutes(database: Database, product: UUID, count: int) -> None:

@@ -46,7 +46,7 @@ def keep(database: Database, now: datetime = NOW) -> KeepPartitions:
 async def observe(
     database: Database, product: UUID, revision: int, at: datetime, *offers: tuple[str, int, int]
 ) -> None:
-    await RecordOffers(database, Snapshots(1000))({product: ObservedList(revision, at, list(offers))})
+    await RecordOffers(database, Snapshots(1000))({product: ObservedList.of(revision, at, list(offers))})
 
 
 async def months(database: Database) -> set[Month]:

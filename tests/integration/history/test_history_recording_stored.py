@@ -38,7 +38,7 @@ LATER = NOON + timedelta(days=1)
 
 
 def observed(revision: int, *offers: tuple[str, int, int]) -> ObservedList:
-    return ObservedList(revision, NOON + revision * MINUTE, list(offers))
+    return ObservedList.of(revision, NOON + revision * MINUTE, list(offers))
 
 
 async def history(database: Database, product_id: UUID) -> list[HistoryItem]:
@@ -220,7 +220,7 @@ async def test_a_message_is_stored_whole_or_not_at_all(database: Database) -> No
     record = RecordOffers(database, Snapshots(1000))
     await record({good: observed(1, ("a", 10, 5)), bad: observed(1, ("a", 10, 5))})
     with pytest.raises(Exception, match="int64"):
-        await record({good: observed(2, ("a", 11, 5)), bad: ObservedList(2**63, NOON, [("a", 11, 5)])})
+        await record({good: observed(2, ("a", 11, 5)), bad: ObservedList.of(2**63, NOON, [("a", 11, 5)])})
     assert await latest(database, good) == {"a": (10, 5)}
     assert len(await history(database, good)) == 1
 
@@ -237,7 +237,7 @@ async def test_rows_hold_what_their_comments_say(database: Database) -> None:
     # The head: what came after the last change of the chunk, which was full.
     assert product_row.head_begins == product_row.last_change_at == NOON + (CHUNK_ROWS + 1) * MINUTE
     assert (product_row.head_rows, product_row.head_changes, product_row.chunks) == (1, 1, 1)
-    assert msgspec.msgpack.decode(product_row.head) == [0, None, [1, None, None], 10]
+    assert msgspec.msgpack.decode(product_row.head) == [0, None, [[1, None, None]], 10]
     assert msgspec.msgpack.decode(product_row.head_state) == [20 + CHUNK_ROWS, 10, 0, 10, 1, 20 + CHUNK_ROWS]
     assert (chunk.begins, chunk.ends) == (NOON + MINUTE, NOON + CHUNK_ROWS * MINUTE)
     assert (chunk.observations, msgspec.msgpack.decode(chunk.state)) == (CHUNK_ROWS, [None, None])

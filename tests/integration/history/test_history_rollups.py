@@ -43,7 +43,7 @@ async def observe_minutes(database: Database, products: Sequence[UUID], begin: d
         at = begin + minute * MINUTE + timedelta(seconds=draw.choice([0, 0, 0.000001, 31]))
         offers = [(name, draw.randint(0, 900), draw.randint(0, 2)) for name in "abc" if draw.random() < 0.8]
         listed = [] if draw.random() < 0.02 else offers
-        await record({product: ObservedList(minute + 1, at, listed) for product in products})
+        await record({product: ObservedList.of(minute + 1, at, listed) for product in products})
 
 
 async def trends(database: Database, product: UUID, windows: Sequence[tuple[datetime, datetime]]) -> list[Trend]:
@@ -209,8 +209,8 @@ async def test_the_price_of_a_product_that_changed_long_ago_is_known_before_the_
     product = uuid4()
     record = RecordOffers(database, Snapshots(10))
     boundary = datetime(2026, 4, 1, tzinfo=UTC)
-    await record({product: ObservedList(1, boundary - 50 * DAY, [("a", 10, 1)])})
-    await record({product: ObservedList(2, boundary - 40 * DAY, [("a", 12, 1)])})
+    await record({product: ObservedList.of(1, boundary - 50 * DAY, [("a", 10, 1)])})
+    await record({product: ObservedList.of(2, boundary - 40 * DAY, [("a", 12, 1)])})
     keep = KeepPartitions(database, RollUp(database), timedelta(days=400), lambda: boundary + 410 * DAY)
     await keep.make()
     await keep.drop()

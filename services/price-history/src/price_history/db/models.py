@@ -67,7 +67,7 @@ chunks: Final = sa.Table(
         sa.LargeBinary,
         nullable=False,
         comment="the observations, one MessagePack message after the other: [microseconds since the one before, lowest "
-        "price among the offers in stock, [offer_no, price, items in stock, offer_no, …] with nil and nil for an offer "
+        "price among the offers in stock, [[offer_no, price, items in stock], …] with nil and nil for an offer "
         "that ended, lowest price of all offers if that is lower]",
     ),
     sa.PrimaryKeyConstraint("product_no", "ends"),

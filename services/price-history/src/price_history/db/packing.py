@@ -3,8 +3,8 @@
 As arrays of PostgreSQL the same take about 140 bytes, and more CPU on both sides.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, pairwise
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from operator import add, itemgetter
 from typing import Final, TypeAlias, cast
 
@@ -34,13 +34,13 @@ class PackedRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
     @property
     def changes(self) -> list[OfferChange]:
         """In their order."""
-        return unpack_changes(self.packed)
+        return _decode_changes(self.packed)
 
 
 _INT64: Final = 2**63
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_changes = msgspec.msgpack.Decoder(list[int | None]).decode
+_decode_changes = msgspec.msgpack.Decoder(list[OfferChange]).decode
 _decode_state = msgspec.msgpack.Decoder(list[int | None]).decode
 _decode_rows = msgspec.msgpack.Decoder(list[PackedRow]).decode
 _decode_series = msgspec.msgpack.Decoder(_Columns).decode
@@ -48,25 +48,18 @@ _decode_offers = msgspec.msgpack.Decoder(dict[int, _Columns]).decode
 
 
 def pack_row(
-    after: int, best_in_stock: int | None, best_out_of_stock: int | None, changes: Iterable[OfferChange]
+    after: int, best_in_stock: int | None, best_out_of_stock: int | None, changes: Sequence[OfferChange]
 ) -> bytes:
     """One observation, to be put at the end of a chunk: see `PackedRow`."""
-    packed = list(chain.from_iterable(changes))
     if best_out_of_stock is None:
-        return _encode((after, best_in_stock, packed))
-    return _encode((after, best_in_stock, packed, best_out_of_stock))
+        return _encode((after, best_in_stock, changes))
+    return _encode((after, best_in_stock, changes, best_out_of_stock))
 
 
 def unpack_rows(count: int, packed: bytes) -> list[PackedRow]:
     """The observations of a chunk, each from `pack_row`."""
     # With the header of an array of so many in front they are one message.
     return _decode_rows(b"\xdd" + count.to_bytes(4, "big") + packed)
-
-
-def unpack_changes(packed: bytes | msgspec.Raw) -> list[OfferChange]:
-    """The changes in a row."""
-    values = iter(_decode_changes(packed))
-    return [(number or 0, price, stock) for number, price, stock in zip(values, values, values, strict=True)]
 
 
 def pack_state(state: State) -> bytes:

@@ -126,11 +126,10 @@ async def store(connection: AsyncConnection, recorded: Sequence[Recorded]) -> No
     if appeared:
         await _store_offers(connection, appeared)
     ended = [
-        (result.product.product_no, offer_no, result.row.at)
-        for result in recorded
-        if result.row is not None
-        for offer_no, price, _ in result.row.changes
-        if price is None
+        (each.product.product_no, offer_no, each.product.last_change_at)
+        for each in recorded
+        if each.ended
+        for offer_no in each.ended
     ]
     if ended:
         await connection.execute(_END_OFFERS, _columns(("product_nos", "offer_nos", "ats"), ended))

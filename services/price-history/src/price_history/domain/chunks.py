@@ -6,7 +6,7 @@ never changes again.
 
 from typing import Final, NamedTuple
 
-from price_history.domain.offers import KnownOffers
+from price_history.domain.offers import KnownOffers, best_prices
 
 CHUNK_ROWS: Final = 32
 CHUNK_CHANGES: Final = 80
@@ -25,8 +25,7 @@ class State(NamedTuple):
 def state_of(offers: KnownOffers) -> State:
     """What holds while these offers do."""
     _, numbers, prices, stocks = offers
-    best = min(prices, default=None)
-    in_stock = min((price for price, stock in zip(prices, stocks, strict=True) if stock), default=None)
+    best, in_stock = best_prices(prices, stocks)
     return State(in_stock, None if best == in_stock else best, dict(zip(numbers, prices, strict=True)))
 
 

@@ -15,6 +15,9 @@ KnownOffers: TypeAlias = tuple[tuple[str, ...], tuple[int, ...], tuple[int, ...]
 """Offers as last seen in the order of their ids, column by column: ids, numbers, prices, items in stock. A number names
 one life of an offer within its product: an id that ended and returns gets another."""
 
+ListedOffers: TypeAlias = tuple[tuple[str, ...], tuple[int, ...], tuple[int, ...]]
+"""A list of offers column by column: ids, prices, items in stock."""
+
 OfferChange: TypeAlias = tuple[int, int | None, int | None]
 """`(number, price, items in stock)` from now on; price and stock are None when the offer ended."""
 
@@ -27,50 +30,54 @@ unpack_known: Final = msgspec.msgpack.Decoder(KnownOffers).decode
 
 
 class ListChange(NamedTuple):
-    """A product's new list, what in it is recorded, the numbers of the offers that appeared, and the best prices."""
+    """A product's new list, what in it is recorded, and the best prices.
+
+    `appeared` are the numbers of new offers by id, `ended` those of offers that ended.
+    """
 
     offers: KnownOffers
     changes: list[OfferChange]
     appeared: dict[str, int]
+    ended: list[int]
     best: int | None
     best_in_stock: int | None
 
 
-def compare(known: KnownOffers, listed: Sequence[tuple[str, int, int]], next_number: int) -> ListChange:
-    """Compare the known offers with a full list of `(id, price, items in stock)`; changes are ordered by offer id.
+def compare(known: KnownOffers, listed: ListedOffers, next_number: int) -> ListChange:
+    """Compare the known offers with a full list; changes are ordered by offer id.
 
     An id that is listed twice counts as it stands first.
     """
-    ids, prices, stocks = zip(*listed, strict=True) if listed else ((), (), ())
+    ids, prices, stocks = listed
     known_ids, numbers, known_prices, known_stocks = known
-    appeared: dict[str, int] = {}
-    if ids == known_ids:
-        # As nearly always: the same offers, in the order of their ids.
-        offers: KnownOffers = (known_ids, numbers, prices, stocks)
-        changes = [
-            (number, price, stock)
-            for number, price, stock, price_before, stock_before in zip(
-                numbers, prices, stocks, known_prices, known_stocks, strict=True
-            )
-            if price != price_before or (stock == 0) != (stock_before == 0)
-        ]
-    else:
-        offers, changes = _compare_others(known, listed, next_number, appeared)
-        _, _, prices, stocks = offers
-    best = best_in_stock = min(prices, default=None)
-    if 0 in stocks:
-        best_in_stock = min((price for price, stock in zip(prices, stocks, strict=True) if stock), default=None)
-    return ListChange(offers, changes, appeared, best, best_in_stock)
+    if ids != known_ids:
+        return _compare_others(known, listed, next_number)
+    # As nearly always: the same offers, in the order of their ids.
+    changes: list[OfferChange] = [
+        (number, price, stock)
+        for number, price, stock, price_before, stock_before in zip(
+            numbers, prices, stocks, known_prices, known_stocks, strict=True
+        )
+        if price != price_before or (stock == 0) != (stock_before == 0)
+    ]
+    return ListChange((known_ids, numbers, prices, stocks), changes, {}, [], *best_prices(prices, stocks))
 
 
-def _compare_others(
-    known: KnownOffers, listed: Sequence[tuple[str, int, int]], next_number: int, appeared: dict[str, int]
-) -> tuple[KnownOffers, list[OfferChange]]:
-    """The offers and what changed where others are listed than are known; adds to what appeared."""
+def best_prices(prices: Sequence[int], stocks: Sequence[int]) -> tuple[int | None, int | None]:
+    """The lowest price of all offers, and of those in stock."""
+    best = min(prices, default=None)
+    if 0 not in stocks:
+        return best, best
+    return best, min((price for price, stock in zip(prices, stocks, strict=True) if stock), default=None)
+
+
+def _compare_others(known: KnownOffers, listed: ListedOffers, next_number: int) -> ListChange:
+    """Compare where others are listed than are known."""
     before = {offer_id: (number, price, stock) for offer_id, number, price, stock in zip(*known, strict=True)}
     offers: dict[str, tuple[int, int, int]] = {}
     changed: list[tuple[str, OfferChange]] = []
-    for offer_id, price, stock in listed:
+    appeared: dict[str, int] = {}
+    for offer_id, price, stock in zip(*listed, strict=True):
         if offer_id in offers:
             continue
         if offer_id in before:
@@ -85,4 +92,10 @@ def _compare_others(
     changed.sort()
     columns = zip(*((offer_id, *offer) for offer_id, offer in sorted(offers.items())), strict=True)
     ids, numbers, prices, stocks = columns if offers else NO_OFFERS
-    return (ids, numbers, prices, stocks), [change for _, change in changed]
+    return ListChange(
+        (ids, numbers, prices, stocks),
+        [change for _, change in changed],
+        appeared,
+        [number for number, _, _ in before.values()],
+        *best_prices(prices, stocks),
+    )

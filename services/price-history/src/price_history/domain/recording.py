@@ -1,23 +1,30 @@
 """How an observed list of offers becomes history: the guard against old news, the diff, and the row to store."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final, Self
 from uuid import UUID
 
 import msgspec
 
 from price_history.domain.chunks import is_full
-from price_history.domain.offers import KnownOffers, OfferChange, compare, pack_known, unpack_known
+from price_history.domain.offers import KnownOffers, ListedOffers, OfferChange, compare, pack_known, unpack_known
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-class ObservedList(NamedTuple):
-    """A product's full list of offers, `(id, price, items in stock)`, as observed at one moment."""
+class ObservedList(msgspec.Struct, frozen=True, gc=False):
+    """A product's full list of offers as observed at one moment."""
 
     revision: int
     observed_at: datetime
-    offers: list[tuple[str, int, int]]
+    offers: ListedOffers
+
+    @classmethod
+    def of(cls, revision: int, observed_at: datetime, offers: Sequence[tuple[str, int, int]]) -> Self:
+        """From `(id, price, items in stock)` of each offer."""
+        ids, prices, stocks = zip(*offers, strict=True) if offers else ((), (), ())
+        return cls(revision, observed_at, (ids, prices, stocks))
 
 
 class KnownProduct(msgspec.Struct, frozen=True, gc=False):
@@ -60,11 +67,15 @@ class ChangeRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class Recorded(msgspec.Struct, frozen=True, gc=False):
-    """The product from now on and before, the row to store if anything recorded changed, and new offers by id."""
+    """The product from now on and before, and the row to store if anything recorded changed.
+
+    `appeared` are the numbers of new offers by id, `ended` those of offers that ended.
+    """
 
     product: KnownProduct
     row: ChangeRow | None
     appeared: dict[str, int]
+    ended: list[int]
     before: KnownProduct
 
     @property
@@ -81,11 +92,11 @@ def record(product: KnownProduct, observed: ObservedList) -> Recorded | None:
     """
     if product.deleted or not _is_newer(product, observed):
         return None
-    revision, observed_at, listed = observed
+    revision, observed_at = observed.revision, observed.observed_at
     last_change_at, next_offer_no = product.last_change_at, product.next_offer_no
     head_rows, head_changes = product.head_rows, product.head_changes
     known = product.offers
-    offers, changes, appeared, best, in_stock = compare(known, listed, next_offer_no)
+    offers, changes, appeared, ended, best, in_stock = compare(known, observed.offers, next_offer_no)
     row = None
     if changes:
         at = observed_at
@@ -112,7 +123,7 @@ def record(product: KnownProduct, observed: ObservedList) -> Recorded | None:
         head_changes,
         pack_known(offers),
     )
-    return Recorded(after, row, appeared, product)
+    return Recorded(after, row, appeared, ended, product)
 
 
 def _is_newer(product: KnownProduct, observed: ObservedList) -> bool:

@@ -41,7 +41,11 @@ class OffersHandler:
                 update.product_id: ObservedList(
                     update.revision,
                     update.observed_at,
-                    [(offer.id, offer.price, offer.items_in_stock) for offer in update.offers],
+                    (
+                        tuple([offer.id for offer in update.offers]),
+                        tuple([offer.price for offer in update.offers]),
+                        tuple([offer.items_in_stock for offer in update.offers]),
+                    ),
                 )
                 for update in event.data.updates
             }

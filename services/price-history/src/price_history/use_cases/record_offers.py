@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from price_history.db.engine import Database
@@ -11,8 +10,10 @@ from price_history.db.recording import OvertakenError, add_products, lock_produc
 from price_history.db.snapshots import Snapshots
 from price_history.domain.recording import KnownProduct, ObservedList, Recorded, record
 
-_by_number: Final = attrgetter("int")
-"""Orders ids as the database does."""
+
+def _by_number(item: tuple[UUID, ObservedList]) -> int:
+    """Orders ids as the database does."""
+    return item[0].int
 
 
 class RecordingResult(NamedTuple):
@@ -37,11 +38,12 @@ class RecordOffers:
         Raises:
             DatabaseUnavailableError: call again later; what was stored is then ignored.
         """
-        ids = sorted(observed, key=_by_number)
+        by_id = sorted(observed.items(), key=_by_number)
+        ids, lists = [product_id for product_id, _ in by_id], [listed for _, listed in by_id]
         try:
-            recorded = await self._record_known(ids, observed)
+            recorded = await self._record_known(ids, lists)
             while recorded is None:
-                recorded = await self._record_locked(ids, observed)
+                recorded = await self._record_locked(ids, lists)
         except BaseException:
             # Whether it was committed is not always known.
             self._snapshots.clear()
@@ -57,12 +59,12 @@ class RecordOffers:
             ),
         )
 
-    async def _record_known(self, ids: Sequence[UUID], observed: Mapping[UUID, ObservedList]) -> list[Recorded] | None:
+    async def _record_known(self, ids: Sequence[UUID], lists: Sequence[ObservedList]) -> list[Recorded] | None:
         """What was recorded of products as this process knows them; None when it does not, or not any more."""
         products = self._snapshots.of(ids)
         if products is None:
             return None
-        recorded = _record(products, observed)
+        recorded = _record(products, lists)
         if recorded:
             try:
                 async with self._database.transaction() as connection:
@@ -72,11 +74,11 @@ class RecordOffers:
             self._snapshots.put(result.product for result in recorded)
         return recorded
 
-    async def _record_locked(self, ids: Sequence[UUID], observed: Mapping[UUID, ObservedList]) -> list[Recorded] | None:
+    async def _record_locked(self, ids: Sequence[UUID], lists: Sequence[ObservedList]) -> list[Recorded] | None:
         """What was recorded of products as they are stored, or None when one had no row: it has now."""
         async with self._database.transaction() as connection:
             products = await lock_products(connection, ids)
-            recorded = _record(products, observed) if len(products) == len(ids) else None
+            recorded = _record(products, lists) if len(products) == len(ids) else None
             if recorded:
                 await store(connection, recorded)
         if recorded is not None:
@@ -89,6 +91,5 @@ class RecordOffers:
         return None
 
 
-def _record(products: Iterable[KnownProduct], observed: Mapping[UUID, ObservedList]) -> list[Recorded]:
-    results = (record(product, observed[product.product_id]) for product in products)
-    return [result for result in results if result is not None]
+def _record(products: Iterable[KnownProduct], lists: Iterable[ObservedList]) -> list[Recorded]:
+    return [result for result in map(record, products, lists) if result is not None]

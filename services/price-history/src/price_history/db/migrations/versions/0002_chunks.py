@@ -65,7 +65,7 @@ def upgrade() -> None:
             sa.LargeBinary,
             nullable=False,
             comment="the observations, one MessagePack message after the other: [microseconds since the one before, "
-            "lowest price among the offers in stock, [offer_no, price, items in stock, offer_no, …] with nil and nil "
+            "lowest price among the offers in stock, [[offer_no, price, items in stock], …] with nil and nil "
             "for an offer that ended, lowest price of all offers if that is lower]",
         ),
         sa.PrimaryKeyConstraint("product_no", "ends"),
