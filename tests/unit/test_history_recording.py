@@ -237,5 +237,5 @@ def test_packed_documents_are_read_back(
 
 def test_an_observation_takes_few_bytes() -> None:
     minute = 60_000_000
-    assert len(pack_row(minute, 30_000, None, [(number, 30_000 + number, 500) for number in range(5)])) <= 45
+    assert len(pack_row(minute, 30_000, None, [(number, 30_000 + number, 500) for number in range(5)])) <= 50
     assert len(pack_row(minute, 30_000, None, [(0, 30_000, 5)])) <= 16
