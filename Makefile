@@ -8,7 +8,7 @@ LICENCES := Apache;BSD;MIT;ISC;MPL-2.0;Mozilla Public License 2.0;PSF;Python Sof
 OURS := $(shell sed -n 's/^name = "\(.*\)"/\1/p' contracts/pyproject.toml libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml)
 CHART_TOOLS := .venv/chart-tools/.complete
 
-.PHONY: help run test faults faults-cluster bench lint fmt schemas audit lock clean
+.PHONY: help run up down test test-compose faults faults-cluster bench lint fmt schemas audit lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,8 +16,17 @@ help: ## Show this list
 run: $(ENVIRONMENT) ## Run the whole system here, with sample data; Ctrl-C stops it
 	@exec $(BIN)/devstack run --with-parent
 
+up: ## The same with Docker Compose, in the background: makes passwords in .env once, and waits until all is ready
+	@exec sh deploy/compose/up.sh
+
+down: ## Stop what `make up` started; the data stays
+	@exec docker compose --profile '*' down --remove-orphans
+
 test: $(ENVIRONMENT) $(CHART_TOOLS) ## Run all tests, on a real PostgreSQL and a real RabbitMQ
 	@exec $(BIN)/pytest -n 2 --dist loadfile
+
+test-compose: $(ENVIRONMENT) ## Build the images, run the Compose stack, scale it, restart each container; skips without a Docker engine
+	@TEST_COMPOSE=1 exec $(BIN)/pytest tests/compose -v
 
 faults: $(ENVIRONMENT) ## Break it in every way, and balance the books: FAULTS=F1,F7 chooses, SEEDS=20 or SEED=7 repeats
 	@FAULTS=$${FAULTS:-all} exec $(BIN)/pytest tests/faults -q

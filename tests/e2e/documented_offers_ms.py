@@ -33,7 +33,8 @@ def _error(status: int, code: str, text: str) -> web.Response:
 class DocumentedOffersMs:
     """`POST /auth`, `POST /products/register`, `GET /products/:id/offers`."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self._host = host
         self.calls: list[Call] = []
         self.tokens: list[str] = []
         self.products: dict[str, str] = {}
@@ -62,7 +63,7 @@ class DocumentedOffersMs:
         app.router.add_get("/api/v1/products/{id}/offers", self._offers)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, self._host, 0)
         await site.start()
         host, port = self._runner.addresses[0][:2]
         self.base_url = f"http://{host}:{port}/api/v1"

@@ -1,5 +1,9 @@
-"""A small sample catalog, so that a newcomer sees offers and trends at once."""
+"""A small sample catalog, so that a newcomer sees offers and trends at once.
 
+`python -m devstack.demo URL` fills the catalog there; needs nothing but Python.
+"""
+
+import sys
 from collections.abc import Mapping
 from typing import Final
 
@@ -34,3 +38,7 @@ def first_product(catalog_url: str, headers: Mapping[str, str]) -> str | None:
     """The id of the oldest product; None for an empty catalog. Raises OSError."""
     items = loopback_http.call("GET", f"{catalog_url}/api/v1/products?limit=1", headers=headers)["items"]
     return items[0]["id"] if items else None
+
+
+if __name__ == "__main__":
+    fill_empty_catalog(sys.argv[1], {})
