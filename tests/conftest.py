@@ -2,7 +2,8 @@
 
 They come, in this order, from TEST_DATABASE_URL and TEST_RABBITMQ_URL (whose accounts may create databases and virtual
 hosts; TEST_RABBITMQ_MANAGEMENT_URL where the management API is not on port 15672), from containers where a Docker
-engine answers, and from devstack. They are started when the tests chosen need them, before the first one runs.
+engine answers (of POSTGRES_IMAGE and RABBITMQ_IMAGE, where these are set), and from devstack. They are started when the
+tests chosen need them, before the first one runs.
 """
 
 import os
@@ -144,9 +145,11 @@ def open_postgres(close: ExitStack, folder: Path) -> str:
     if given := os.environ.get("TEST_DATABASE_URL"):
         return given
     if docker_answers():
-        from testcontainers.postgres import PostgresContainer  # noqa: PLC0415 - slow to import, and seldom needed
+        # Slow to import, and seldom needed.
+        from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415
 
-        container = close.enter_context(PostgresContainer("postgres:18", driver=None))
+        image = os.environ.get("POSTGRES_IMAGE", "postgres:18")
+        container = close.enter_context(PostgresContainer(image, driver=None))
         url: str = container.get_connection_url()
         return url
     server = throwaway_postgres(folder)
@@ -163,13 +166,19 @@ def open_broker(close: ExitStack, folder: Path) -> dict[str, Any]:
         user, password = parts.username or "guest", parts.password or "guest"
         return {"url": given, "management": {"url": management, "user": user, "password": password}}
     if docker_answers():
-        from testcontainers.rabbitmq import RabbitMqContainer  # noqa: PLC0415 - slow to import, and seldom needed
+        # Slow to import, and seldom needed. The library's own class for RabbitMQ wants one more client, to wait with.
+        from testcontainers.core.container import DockerContainer  # noqa: PLC0415
 
-        container = close.enter_context(RabbitMqContainer("rabbitmq:4-management").with_exposed_ports(15672))
-        host, user = container.get_container_host_ip(), "guest"
-        management = f"http://{host}:{container.get_exposed_port(15672)}"
-        url = f"amqp://{user}:{user}@{host}:{container.get_exposed_port(5672)}/"
-        return {"url": url, "management": {"url": management, "user": user, "password": user}}
+        account = {"user": "test", "password": uuid.uuid4().hex}
+        container = close.enter_context(
+            DockerContainer(os.environ.get("RABBITMQ_IMAGE", "rabbitmq:4-management"))
+            .with_exposed_ports(5672, 15672)
+            .with_env("RABBITMQ_DEFAULT_USER", account["user"])
+            .with_env("RABBITMQ_DEFAULT_PASS", account["password"])
+        )
+        host = container.get_container_host_ip()
+        url = f"amqp://{account['user']}:{account['password']}@{host}:{container.get_exposed_port(5672)}/"
+        return {"url": url, "management": {"url": f"http://{host}:{container.get_exposed_port(15672)}", **account}}
     node = throwaway_broker(folder)
     node.start()
     close.callback(node.kill)
