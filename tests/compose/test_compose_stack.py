@@ -275,7 +275,15 @@ def test_nothing_is_lost_when_each_container_is_restarted(made: Composition) -> 
     assert len(writer.accepted) > 20
     assert set(writer.accepted) <= {product["id"] for product in every_product(made)}
     tokens = loopback_http.call("GET", f"{made.url('SIMULATOR_PORT')}/admin/tokens")
-    assert len(tokens["tokens"]) == 1
+    assert tokens["count"] == 1
+
+
+def test_every_process_drains_when_it_is_told_to_stop(made: Composition) -> None:
+    made.compose("stop", *PROCESSES)
+
+    stopped = [container for service in PROCESSES for container in made.containers(service)]
+    assert {container["State"]["ExitCode"] for container in stopped} == {0}
+    made.compose("up", "--detach", "--wait", "--no-recreate", "--scale", "offers-sync-worker=3")
 
 
 def test_data_outlives_make_down(made: Composition) -> None:
