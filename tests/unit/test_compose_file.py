@@ -7,12 +7,33 @@ from typing import Any
 import pytest
 import yaml
 
+import catalog_api.settings
+import offers_sync.settings
+import price_history.settings
+from lifecycle import ProcessSettings
+
 ROOT = Path(__file__).parents[2]
 FILES = ("docker-compose.yml", "deploy/compose/simulator.yml")
 SERVICES: dict[str, Any] = {
     name: service for file in FILES for name, service in yaml.safe_load((ROOT / file).read_text())["services"].items()
 }
 ENDING = {"secrets", "databases", "sample-products", *(name for name in SERVICES if name.endswith("-migrate"))}
+PROCESSES: dict[str, type[ProcessSettings]] = {
+    "catalog-api": catalog_api.settings.ServeSettings,
+    "catalog-api-worker": catalog_api.settings.WorkSettings,
+    "offers-sync-worker": offers_sync.settings.WorkSettings,
+    "price-history-api": price_history.settings.ServeSettings,
+    "price-history-worker": price_history.settings.WorkSettings,
+}
+DECIDED_BY_THE_IMAGE = {"HOST", "PORT", "HEALTH_HOST", "HEALTH_PORT"}
+SECRETS = {"DATABASE_URL", "RABBITMQ_URL", "PRICE_HISTORY_TOKEN"}
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+def test_every_setting_of_a_process_can_be_set(name: str) -> None:
+    settings = {field.upper() for field in PROCESSES[name].model_fields}
+
+    assert settings - DECIDED_BY_THE_IMAGE - SECRETS - set(SERVICES[name]["environment"]) == set()
 
 
 @pytest.mark.parametrize("name", SERVICES)
