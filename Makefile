@@ -37,19 +37,21 @@ faults-cluster: $(ENVIRONMENT) ## The same on three RabbitMQ nodes: one is kille
 bench: $(ENVIRONMENT) ## Measure it next to its baselines: ONLY=poll,api chooses, FULL=1 takes full sizes; results in bench/results
 	@exec $(BIN)/python -m bench
 
-lint: $(ENVIRONMENT) ## Check style, types, the walls between packages, and the contract's schemas
+lint: $(ENVIRONMENT) ## Check style, types, the walls between packages, the contract's schemas, the broker's definitions
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m aggregator_contracts.schemas --check
+	$(BIN)/python -m event_bus.definitions --without-users | diff -u deploy/rabbitmq/definitions.json - # or: make schemas
 
 fmt: $(ENVIRONMENT) ## Format the code, and mend what can be mended
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-schemas: $(ENVIRONMENT) ## Generate the contract's JSON Schemas and examples again
+schemas: $(ENVIRONMENT) ## Generate the contract's JSON Schemas and examples again, and the broker's definitions
 	$(BIN)/python -m aggregator_contracts.schemas
+	$(BIN)/python -m event_bus.definitions --without-users >deploy/rabbitmq/definitions.json
 
 # A package that nobody could look up fails it as well: an audit of nothing finds nothing.
 audit: $(ENVIRONMENT) ## Look for known vulnerabilities and unwanted licences; dist/sbom.cdx.json and docs/licences.md list all

@@ -24,6 +24,8 @@ from devstack.conditions import wait_until
 from devstack.postgresql import PostgresServer
 from devstack.rabbitmq import RabbitNode
 from devstack.throwaway import shared_by_run, throwaway_broker, throwaway_postgres
+from event_bus.definitions import definitions
+from event_bus.permissions import PERMISSIONS
 
 PARTS = pytest.StashKey[dict[str, Any]]()
 CLOSE = pytest.StashKey[ExitStack]()
@@ -114,6 +116,24 @@ def rabbitmq_url(broker: tuple[str, BrokerManagement]) -> Iterator[str]:
     management.create_vhost(vhost)
     yield urlunsplit(urlsplit(url)._replace(path=f"/{vhost}"))
     management.delete_vhost(vhost)
+
+
+@pytest.fixture
+def broker_accounts(rabbitmq_url: str, rabbitmq_management: BrokerManagement) -> Iterator[Callable[[str], str]]:
+    """`broker_accounts("catalog-api")` is the URL of that service's own account in the test's virtual host."""
+    parts = urlsplit(rabbitmq_url)
+    vhost = parts.path[1:]
+    prefix, password = f"{vhost}.", uuid.uuid4().hex
+    passwords = {permissions.account: password for permissions in PERMISSIONS}
+    rabbitmq_management.load(definitions(vhost, passwords, prefix=prefix))
+
+    def url(account: str) -> str:
+        place = parts.netloc.rpartition("@")[2]
+        return urlunsplit(parts._replace(netloc=f"{prefix}{account}:{passwords[account]}@{place}"))
+
+    yield url
+    for account in passwords:
+        rabbitmq_management.delete_user(f"{prefix}{account}")
 
 
 @pytest.fixture

@@ -76,9 +76,9 @@ class Subscriber:
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def subscriber(description: Json) -> AsyncIterator[Subscriber]:
     subscriber = Subscriber()
-    async with await aio_pika.connect(description["rabbitmq_url"]) as connection:
+    async with await aio_pika.connect(description["rabbitmq_subscriber_url"]) as connection:
         channel = await connection.channel()
-        queue = await channel.declare_queue("another-system", durable=True)
+        queue = await channel.declare_queue("subscriber.another-system", durable=True)
         await queue.bind("aggregator.events", "#")
         await queue.consume(subscriber, no_ack=True)
         yield subscriber

@@ -41,7 +41,7 @@ async def bodies_in(channel: aio_pika.abc.AbstractChannel, name: str) -> list[st
 
 @pytest.fixture
 def messages(rabbitmq_url: str) -> ParkedMessages:
-    return ParkedMessages(rabbitmq_url, SYNC_PRODUCTS.parked_queue)
+    return ParkedMessages(rabbitmq_url, SYNC_PRODUCTS.service)
 
 
 async def test_looking_leaves_everything_where_it_is(

@@ -17,7 +17,7 @@ def plan(**environment: str) -> Plan:
         StackSettings.from_environment(environment),
         PORTS,
         dsns=DSNS,
-        rabbitmq_url="amqp://broker",
+        rabbitmq_urls={script: f"amqp://{script}@broker" for script in SERVICES},
         log=lambda name: Path(f"{name}.log"),
         price_history_token="between-services",
     )
@@ -50,13 +50,18 @@ def test_copies_are_numbered_and_have_health_ports_of_their_own() -> None:
     assert len({worker.health_url for worker in workers}) == 3
 
 
-def test_each_service_is_told_its_own_database_only() -> None:
+def test_each_service_is_told_its_own_accounts_only() -> None:
     told = plan()
 
     assert {script: told.environment(script)["DATABASE_URL"] for script in SERVICES} == {
         "catalog-api": "postgresql://c",
         "offers-sync": "postgresql://o",
         "price-history": "postgresql://p",
+    }
+    assert {script: told.environment(script)["RABBITMQ_URL"] for script in SERVICES} == {
+        "catalog-api": "amqp://catalog-api@broker",
+        "offers-sync": "amqp://offers-sync@broker",
+        "price-history": "amqp://price-history@broker",
     }
 
 

@@ -1,7 +1,7 @@
 """The broker's names: the exchange, and each of our queues with the events that it receives.
 
-Every process of ours declares all of it before it publishes, so that no event is confirmed while the queue of a
-service that has not started yet is missing.
+Every process of ours declares all of it before it publishes, or finds all of it declared, so that no event is confirmed
+while the queue of a service that has not started yet is missing.
 """
 
 from dataclasses import dataclass
@@ -19,6 +19,16 @@ from aggregator_contracts.events import (
 
 EXCHANGE: Final = "aggregator.events"
 """Durable topic exchange; the routing key of a message is its event's type."""
+
+
+def parked_queue(service: str) -> str:
+    """The queue in which a service keeps messages that it can't handle."""
+    return f"{service}.parked"
+
+
+def dead_letter_exchange(service: str) -> str:
+    """The direct exchange to all queues of a service, each by its name; only that service publishes to it."""
+    return f"{service}.dead-letter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +56,12 @@ class Subscription:
     @property
     def parked_queue(self) -> str:
         """Where its service keeps messages that it can't handle."""
-        return f"{self.service}.parked"
+        return parked_queue(self.service)
+
+    @property
+    def dead_letter_exchange(self) -> str:
+        """The way back to it, and to where its messages wait or are parked, each queue by its name."""
+        return dead_letter_exchange(self.service)
 
 
 CATALOG_OFFERS: Final = Subscription("catalog-api", "offers", (OffersUpdated,))
@@ -59,3 +74,5 @@ HISTORY_OFFERS: Final = Subscription("price-history", "offers", (OffersUpdated,)
 HISTORY_PRODUCTS: Final = Subscription("price-history", "products", (ProductCreated, ProductDeleted))
 
 SUBSCRIPTIONS: Final = (CATALOG_OFFERS, CATALOG_REGISTRATIONS, SYNC_PRODUCTS, HISTORY_OFFERS, HISTORY_PRODUCTS)
+SERVICES: Final = tuple(dict.fromkeys(subscription.service for subscription in SUBSCRIPTIONS))
+"""Those that consume; the names of their broker accounts, too."""

@@ -17,7 +17,7 @@ from faststream.exceptions import FastStreamException
 from faststream.rabbit import Channel, RabbitBroker
 from yarl import URL
 
-from event_bus.topology import declare_topology
+from event_bus.topology import ensure_topology
 
 HEARTBEAT_SECONDS: Final = 10
 """A peer that says nothing is given up by the client library after 33 seconds."""
@@ -95,7 +95,7 @@ class Connection:
         )
 
     async def open(self) -> None:
-        """Connect and declare the topology.
+        """Connect and make sure of the topology.
 
         Raises:
             BROKER_ERRORS: not done within ten seconds; the connection is closed, as it is when the caller is cancelled.
@@ -103,8 +103,7 @@ class Connection:
         try:
             with loss_as_error():
                 async with asyncio.timeout(CONNECT_SECONDS):
-                    await self.broker.connect()
-                    await declare_topology(self.broker)
+                    await ensure_topology(await self.broker.connect())
         except BaseException:
             await self.close()
             raise

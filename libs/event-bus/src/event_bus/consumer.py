@@ -248,6 +248,7 @@ class _Deliveries:
             message.raw_message.type,
             message.body,
             message.content_type,
+            exchange=self._route.subscription.dead_letter_exchange,
             routing_key=queue,
             headers=headers,
         )

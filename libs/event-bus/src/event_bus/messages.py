@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 from faststream.rabbit import Channel, RabbitExchange
 from prometheus_client import Counter
 
 from event_bus.connection import BROKER_ERRORS, Connection, Nodes, loss_as_error
+from event_bus.topology import TopologyMissingError
 
 PUBLISH_SECONDS: Final = 5.0
 
@@ -21,14 +23,14 @@ class PublishError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """A message ready to be sent; without an exchange, to the queue that `routing_key` names."""
+    """A message ready to be sent."""
 
     id: str | None
     type: str | None
     body: bytes
     content_type: str | None
+    exchange: str
     routing_key: str
-    exchange: RabbitExchange | None = None
     headers: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -121,6 +123,8 @@ class MessagePublisher:
         connection = Connection(self._nodes.next(), Channel(on_return_raises=True))
         try:
             await connection.open()
+        except TopologyMissingError as error:
+            raise PublishError(str(error)) from error
         except BROKER_ERRORS as error:
             raise PublishError(f"the broker does not answer: {type(error).__name__}") from error
         self._connection = connection
@@ -132,11 +136,16 @@ class MessagePublisher:
         await connection.close()
 
 
+@cache
+def _exchange(name: str) -> RabbitExchange:
+    return RabbitExchange(name, robust=False)
+
+
 async def _publish(connection: Connection, message: OutgoingMessage) -> None:
     with loss_as_error():
         await connection.broker.publish(
             message.body,
-            exchange=message.exchange,
+            exchange=_exchange(message.exchange),
             routing_key=message.routing_key,
             headers=dict(message.headers),
             content_type=message.content_type,

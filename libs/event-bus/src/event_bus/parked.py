@@ -9,6 +9,7 @@ from typing import Any, Final
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
+from aggregator_contracts.topology import dead_letter_exchange, parked_queue
 from event_bus.connection import CONNECT_SECONDS, Nodes
 from event_bus.consumer import QUEUE_HEADER, REASON_HEADER
 
@@ -49,9 +50,10 @@ class ParkedMessage:
 class ParkedMessages:
     """The parked queue of one service. What is only looked at stays where it is, in its order."""
 
-    def __init__(self, url: str, queue: str) -> None:
+    def __init__(self, url: str, service: str) -> None:
         self._nodes = Nodes(url)
-        self._queue = queue
+        self._queue = parked_queue(service)
+        self._way_back = dead_letter_exchange(service)
 
     async def read(self, limit: int | None = None) -> list[ParkedMessage]:
         """The oldest ones, all of them without a limit.
@@ -69,6 +71,7 @@ class ParkedMessages:
         """
         replayed = 0
         async with self._channel() as channel:
+            way_back = await channel.get_exchange(self._way_back)
             async for parked, message in self._taken(channel):
                 if wanted(parked):
                     again = aio_pika.Message(
@@ -78,7 +81,7 @@ class ParkedMessages:
                         type=message.type,
                         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
                     )
-                    await channel.default_exchange.publish(again, parked.origin, mandatory=True)
+                    await way_back.publish(again, parked.origin, mandatory=True)
                     await message.ack()
                     replayed += 1
         return replayed

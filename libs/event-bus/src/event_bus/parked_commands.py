@@ -6,8 +6,8 @@ from typing import Annotated, Any, TypeVar
 import aio_pika
 import typer
 
+from aggregator_contracts.topology import parked_queue
 from event_bus.parked import ParkedMessage, ParkedMessages
-from event_bus.topology import parked_queue
 from lifecycle import BrokerUrls, ProcessSettings, load_settings, run
 
 T = TypeVar("T")
@@ -56,8 +56,7 @@ def parked_commands(service: str) -> typer.Typer:
 
 
 def _do(service: str, action: Callable[[ParkedMessages], Coroutine[Any, Any, T]]) -> T:
-    queue = parked_queue(service).name
-    messages = ParkedMessages(load_settings(BrokerSettings).rabbitmq_url, queue)
+    messages = ParkedMessages(load_settings(BrokerSettings).rabbitmq_url, service)
     results: list[T] = []
 
     async def act() -> None:
@@ -66,7 +65,7 @@ def _do(service: str, action: Callable[[ParkedMessages], Coroutine[Any, Any, T]]
     try:
         run(act())
     except (aio_pika.exceptions.AMQPException, OSError) as error:
-        typer.echo(f"{service}: the broker does not answer, or has no queue {queue}: {error}", err=True)
+        typer.echo(f"{service}: the broker does not answer, or has no queue {parked_queue(service)}: {error}", err=True)
         raise typer.Exit(1) from None
     return results[0]
 

@@ -7,8 +7,8 @@ from prometheus_client import Counter
 
 from aggregator_contracts import Event
 from aggregator_contracts.events import CONTENT_TYPE
+from aggregator_contracts.topology import EXCHANGE
 from event_bus.messages import MessagePublisher, OutgoingMessage
-from event_bus.topology import events_exchange
 
 published = Counter("aggregator_events_published_total", "Events confirmed by the broker", ["type"])
 
@@ -47,4 +47,4 @@ class EventPublisher(MessagePublisher):
 
 
 def _message(event: OutgoingEvent) -> OutgoingMessage:
-    return OutgoingMessage(event.id, event.type, event.body, CONTENT_TYPE, event.type, events_exchange)
+    return OutgoingMessage(event.id, event.type, event.body, CONTENT_TYPE, EXCHANGE, event.type)

@@ -44,6 +44,14 @@ class BrokerManagement:
         """Create a plain user without rights, or set its password."""
         self.call("PUT", f"/users/{quote(user, safe='')}", {"password": password, "tags": ""})
 
+    def load(self, definitions: Any) -> None:
+        """Create what the definitions hold, or bring it up to them."""
+        self.call("POST", "/definitions", definitions)
+
+    def delete_user(self, user: str) -> None:
+        """Delete a user, who must exist."""
+        self.call("DELETE", f"/users/{quote(user, safe='')}")
+
     def allow(self, user: str, vhost: str) -> None:
         """Let a user do everything inside one virtual host."""
         everything = {"configure": ".*", "write": ".*", "read": ".*"}

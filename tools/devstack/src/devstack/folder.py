@@ -22,7 +22,10 @@ PASSWORDS: Final = (
     "price_history",
     "price_history_api",
     "rabbitmq",
-    "aggregator",
+    "catalog-api",
+    "offers-sync",
+    "price-history",
+    "subscriber",
 )
 
 

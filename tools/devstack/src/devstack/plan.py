@@ -45,7 +45,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class Plan:
-    """Our processes, made from what they depend on: their databases' DSNs by name, and the broker's URL.
+    """Our processes, made from what they depend on: their databases' DSNs by name, and the broker's URLs by service.
 
     `price_history_token` is what the catalog shows to price-history. `reach` makes of the URL of the Offers MS the one
     that they are told.
@@ -54,7 +54,7 @@ class Plan:
     settings: StackSettings
     ports: Ports
     dsns: Mapping[str, str]
-    rabbitmq_url: str
+    rabbitmq_urls: Mapping[str, str]
     log: Callable[[str], Path]
     price_history_token: str
     reach: Reach = directly
@@ -93,7 +93,7 @@ class Plan:
             defaults["OFFERS_POLL_INTERVAL_SECONDS"] = str(DEMO_POLL_SECONDS)
         decided = {
             "DATABASE_URL": self.dsns[SERVICES[script]],
-            "RABBITMQ_URL": self.rabbitmq_url,
+            "RABBITMQ_URL": self.rabbitmq_urls[script],
             "PRICE_HISTORY_URL": self.price_history_url,
             "OFFERS_BASE_URL": self.reach(self.offers_base_url),
         }

@@ -6,20 +6,19 @@ from types import TracebackType
 from typing import Any, Self
 
 from devstack import api_access
+from devstack.broker_accounts import SUBSCRIBER, prepare_broker
 from devstack.child import Child, Command
 from devstack.conditions import wait_until
 from devstack.databases import ADMINISTRATOR, DATABASES, prepare_databases
 from devstack.folder import StackFolder
 from devstack.part import Part, stop_together
-from devstack.plan import Plan, Ports, Reach, directly
+from devstack.plan import SERVICES, Plan, Ports, Reach, directly
 from devstack.ports import free_port
 from devstack.postgresql import PostgresServer
 from devstack.private_broker import Broker, OpenBroker, private_broker
-from devstack.rabbitmq import VHOST
 from devstack.settings import StackSettings
 
 MIGRATION_SECONDS = 120.0
-SERVICE_ACCOUNT = "aggregator"
 
 Say = Callable[[str], None]
 
@@ -121,7 +120,7 @@ class Stack:
         self.parts[name].kill()
 
     def description(self) -> dict[str, Any]:
-        """What `stack.json` tells; its accounts may do anything on this stack."""
+        """What `stack.json` tells; its accounts may do anything on this stack, but for the subscribers'."""
         if self.plan is None or self._postgres is None or self.broker is None:
             raise RuntimeError("the stack has not been started")
         password = self._passwords[ADMINISTRATOR]
@@ -131,6 +130,7 @@ class Stack:
             **({} if self.api_token is None else {"api_token": self.api_token}),
             "offers_base_url": self.plan.offers_base_url,
             "rabbitmq_url": self.broker.url(),
+            "rabbitmq_subscriber_url": self.broker.url(user=SUBSCRIBER, password=self._passwords[SUBSCRIBER]),
             "rabbitmq_management_url": self.broker.management.url,
             "databases": {name: self._postgres.dsn(name, ADMINISTRATOR, password) for name in DATABASES},
             "processes": {
@@ -147,7 +147,9 @@ class Stack:
             self.settings,
             ports,
             dsns={name: self._reach(postgres.dsn(name, name, self._passwords[name])) for name in DATABASES},
-            rabbitmq_url=self._reach(broker.url(user=SERVICE_ACCOUNT, password=self._passwords[SERVICE_ACCOUNT])),
+            rabbitmq_urls={
+                name: self._reach(broker.url(user=name, password=self._passwords[name])) for name in SERVICES
+            },
             log=self.folder.log,
             price_history_token=self._passwords["price_history_api"],
             reach=self._reach,
@@ -160,8 +162,7 @@ class Stack:
         self._migrate(plan)
         for node in broker.parts:
             self._wait_for(node, f"{node.name} is ready")
-        broker.management.create_user(SERVICE_ACCOUNT, self._passwords[SERVICE_ACCOUNT])
-        broker.management.allow(SERVICE_ACCOUNT, VHOST)
+        prepare_broker(broker.management, self._passwords)
         if simulator is not None:
             self._wait_for(simulator, f"the Offers MS simulator is ready on port {ports.simulator}")
         services = plan.services()
