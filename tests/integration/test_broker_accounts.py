@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -190,6 +190,27 @@ async def test_services_exchange_events_over_their_own_accounts(broker_accounts:
         await publisher.publish([ProductRegistered.of(uuid4(), datetime.now(UTC))])
     await publisher.publish([event])
     assert await asyncio.wait_for(arrived.get(), 10) == event
+    await publisher.stop()
+    stopping.set()
+    await asyncio.wait_for(running, 10)
+
+
+async def test_an_event_of_another_behind_a_routing_key_of_ones_own_is_not_handled(broker_accounts: Accounts) -> None:
+    arrived: asyncio.Queue[Event] = asyncio.Queue()
+    stopping = asyncio.Event()
+    consumer = EventConsumer(broker_accounts("catalog-api"))
+    consumer.subscribe(CATALOG_REGISTRATIONS, arrived.put)
+    running = asyncio.create_task(consumer.run(stopping))
+    forged, genuine = (ProductRegistered.of(uuid4(), datetime.now(UTC)) for _ in range(2))
+    async with channel_of(broker_accounts("catalog-api")) as channel:
+        events = await channel.get_exchange(EXCHANGE, ensure=False)
+        message = aio_pika.Message(forged.to_json(), headers={"CC": [ProductRegistered.TYPE]})
+        # RabbitMQ refuses it from 4.0.3 on.
+        with suppress(ChannelAccessRefused):
+            await events.publish(message, ProductCreated.TYPE)
+    publisher = EventPublisher(broker_accounts("offers-sync"))
+    await publisher.publish([genuine])
+    assert await asyncio.wait_for(arrived.get(), 10) == genuine
     await publisher.stop()
     stopping.set()
     await asyncio.wait_for(running, 10)

@@ -4,7 +4,7 @@
 |---|---|
 | returns | acked |
 | raises one of `transient` (a dependency is down) | held, unacked, and handled again when the dependency may be back |
-| raises `Unprocessable`, or the body is no event | parked with the reason, then acked |
+| raises `Unprocessable`, or the body is no event that may be there | parked with the reason, then acked |
 | raises anything else | put aside for half a minute, up to ten times, then parked |
 
 What is parked or put aside goes over a connection of its own: published over the consumer's, it would stop that one's
@@ -26,7 +26,7 @@ from faststream.rabbit import Channel, RabbitMessage, RabbitQueue
 from prometheus_client import Counter, Gauge
 
 from aggregator_contracts import InvalidEventError
-from aggregator_contracts.topology import Subscription
+from aggregator_contracts.topology import EXCHANGE, Subscription
 from event_bus.connection import BROKER_ERRORS, Connection, Nodes, loss_as_error
 from event_bus.decoding import decode_event
 from event_bus.messages import MessagePublisher, OutgoingMessage, PublishError
@@ -61,13 +61,17 @@ class _Route:
     subscription: Subscription
     handler: Handler
 
-    async def handle(self, body: bytes) -> None:
+    async def handle(self, message: RabbitMessage) -> None:
         try:
-            event = decode_event(body)
+            event = decode_event(message.body)
         except InvalidEventError as error:
             raise Unprocessable(str(error)) from None
         if all(event.type != expected.TYPE for expected in self.subscription.events):
             raise Unprocessable(f"{event.type} does not belong in {self.subscription.queue}")
+        published_as = message.raw_message.routing_key
+        if message.raw_message.exchange == EXCHANGE and published_as != event.type:
+            # Before 4.0.3 RabbitMQ asks for no permission for the further routing keys in a CC or BCC header.
+            raise Unprocessable(f"{event.type} was published as {published_as}")
         await self.handler(event)
 
 
@@ -198,7 +202,7 @@ class _Deliveries:
 
     async def _settle(self, message: RabbitMessage) -> str:
         try:
-            if not await self._until_possible(lambda: self._route.handle(message.body), self._transient):
+            if not await self._until_possible(lambda: self._route.handle(message), self._transient):
                 return "returned"
         except Unprocessable as verdict:
             return await self._park(message, str(verdict))
