@@ -21,6 +21,7 @@ import pytest
 
 from devstack.broker_management import BrokerManagement
 from devstack.conditions import wait_until
+from devstack.databases import make_roles
 from devstack.postgresql import PostgresServer
 from devstack.rabbitmq import RabbitNode
 from devstack.throwaway import shared_by_run, throwaway_broker, throwaway_postgres
@@ -82,9 +83,46 @@ def postgres_dsn(postgres: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def make_database(postgres: str) -> Iterator[Callable[..., str]]:
+def database_roles(postgres: str) -> Iterator[tuple[str, str]]:
+    """The names of an owner and of a role to run in, for databases of services."""
+    name = f"test_{uuid.uuid4().hex}"
+    roles = (f"{name}_owner", name)
+    yield roles
+    for role in roles:
+        _execute(postgres, f'DROP ROLE IF EXISTS "{role}"')
+
+
+@pytest.fixture(scope="session")
+def service_database(
+    postgres: str, database_roles: tuple[str, str], make_database: Callable[..., str]
+) -> Callable[[Callable[[str], object]], str]:
+    """`service_database(migrate)` returns the DSN of a migrated database for the role that services run in."""
+    owner, role = database_roles
+    password = uuid.uuid4().hex
+
+    def make(migrate: Callable[[str], object]) -> str:
+        dsn = make_database()
+        make_roles(postgres, urlsplit(dsn).path[1:], owner=(owner, password), role=(role, password))
+        migrate(_as(dsn, owner, password))
+        return _as(dsn, role, password)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def as_administrator(postgres: str) -> Callable[[str], str]:
+    """`as_administrator(dsn)` leads to the same database with an account that may do anything."""
+    return lambda dsn: urlunsplit(urlsplit(postgres)._replace(path=urlsplit(dsn).path))
+
+
+@pytest.fixture(scope="session")
+def make_database(
+    postgres: str,
+    database_roles: tuple[str, str],  # noqa: ARG001 - they can be dropped when no database knows them any more
+) -> Iterator[Callable[..., str]]:
     """`make_database()` returns the DSN of a fresh empty database; `make_database(template=dsn)` of a copy of one.
 
+    The copy's DSN has the template's account, and an administrator's without a template.
     A copy takes some 30 ms, so the way to many migrated databases is to migrate one and copy it. Nobody may be
     connected to a template while it is copied. All are dropped at the end of the run.
     """
@@ -95,7 +133,7 @@ def make_database(postgres: str) -> Iterator[Callable[..., str]]:
         source = "template1" if template is None else urlsplit(template).path[1:]
         _execute(postgres, f'CREATE DATABASE "{name}" TEMPLATE "{source}"')
         made.append(name)
-        return urlunsplit(urlsplit(postgres)._replace(path=f"/{name}"))
+        return urlunsplit(urlsplit(template or postgres)._replace(path=f"/{name}"))
 
     yield make
     for name in made:
@@ -221,6 +259,11 @@ def docker_answers() -> bool:
             client.close()
     except (docker.errors.DockerException, OSError):
         return False
+
+
+def _as(dsn: str, role: str, password: str) -> str:
+    parts = urlsplit(dsn)
+    return urlunsplit(parts._replace(netloc=f"{role}:{password}@{parts.netloc.rpartition('@')[2]}"))
 
 
 def _execute(dsn: str, statement: str) -> None:

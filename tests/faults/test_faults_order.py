@@ -143,12 +143,12 @@ class Consumers:
 
 
 @pytest.fixture(scope="module")
-def migrated_databases(make_database: Callable[..., str]) -> dict[str, str]:
-    dsns = {name: make_database() for name in ("catalog", "sync", "history")}
-    migrate_catalog(dsns["catalog"])
-    migrate_sync(dsns["sync"])
-    migrate_history(dsns["history"])
-    return dsns
+def migrated_databases(service_database: Callable[[Callable[[str], object]], str]) -> dict[str, str]:
+    return {
+        "catalog": service_database(migrate_catalog),
+        "sync": service_database(migrate_sync),
+        "history": service_database(migrate_history),
+    }
 
 
 @pytest.fixture

@@ -40,10 +40,8 @@ def offers_ms() -> Iterator[OffersMs]:
 
 
 @pytest.fixture
-def dsn(make_database: Callable[..., str]) -> str:
-    dsn = make_database()
-    migrate(dsn)
-    return dsn
+def dsn(service_database: Callable[[Callable[[str], object]], str]) -> str:
+    return service_database(migrate)
 
 
 def rows(dsn: str, sql: str, *parameters: object) -> list[tuple[object, ...]]:
@@ -53,13 +51,15 @@ def rows(dsn: str, sql: str, *parameters: object) -> list[tuple[object, ...]]:
 
 
 @pytest.fixture
-def workers(dsn: str, rabbitmq_url: str, offers_ms: OffersMs, tmp_path: Path) -> Iterator[list[Child]]:
+def workers(
+    dsn: str, broker_accounts: Callable[[str], str], offers_ms: OffersMs, tmp_path: Path
+) -> Iterator[list[Child]]:
     # The token is given late, so that the one that asks can be found while it waits.
     offers_ms.fault("delay", "auth", delay_seconds=0.9 * TIMEOUT_SECONDS)
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "DATABASE_URL": dsn,
-        "RABBITMQ_URL": rabbitmq_url,
+        "RABBITMQ_URL": broker_accounts("offers-sync"),
         "OFFERS_BASE_URL": f"{offers_ms.origin}/api/v1",
         "OFFERS_POLL_INTERVAL_SECONDS": "1",
         "OFFERS_REQUEST_TIMEOUT_SECONDS": str(TIMEOUT_SECONDS),
@@ -87,7 +87,7 @@ async def publish_products(rabbitmq_url: str) -> None:
 
 @pytest.mark.fault("F8")
 def test_one_token_is_stored_and_one_used_though_the_one_that_asks_for_it_freezes(
-    workers: list[Child], dsn: str, rabbitmq_url: str, offers_ms: OffersMs, report: Report
+    workers: list[Child], dsn: str, broker_accounts: Callable[[str], str], offers_ms: OffersMs, report: Report
 ) -> None:
     asking: list[int] = []
 
@@ -106,7 +106,7 @@ def test_one_token_is_stored_and_one_used_though_the_one_that_asks_for_it_freeze
     assert wait_until(someone_asks, seconds=START_SECONDS), "nobody asks for a token"
     with frozen(asking[0]):
         assert not stored(), "frozen too late"
-        asyncio.run(publish_products(rabbitmq_url))
+        asyncio.run(publish_products(broker_accounts("catalog-api")))
         assert wait_until(stored, seconds=30), "nobody took over"
         token = rows(dsn, "SELECT value FROM access_tokens")
         assert wait_until(registered, seconds=30), "not all products are registered"

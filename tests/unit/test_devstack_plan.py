@@ -17,6 +17,7 @@ def plan(**environment: str) -> Plan:
         StackSettings.from_environment(environment),
         PORTS,
         dsns=DSNS,
+        owner_dsns={name: f"{dsn}-owner" for name, dsn in DSNS.items()},
         rabbitmq_urls={script: f"amqp://{script}@broker" for script in SERVICES},
         log=lambda name: Path(f"{name}.log"),
         price_history_token="between-services",
@@ -63,6 +64,13 @@ def test_each_service_is_told_its_own_accounts_only() -> None:
         "offers-sync": "amqp://offers-sync@broker",
         "price-history": "amqp://price-history@broker",
     }
+
+
+def test_migrations_alone_are_told_of_the_databases_owners() -> None:
+    told = plan()
+
+    assert told.migration_environment("offers-sync")["DATABASE_URL"] == "postgresql://o-owner"
+    assert not any("-owner" in value for script in SERVICES for value in told.environment(script).values())
 
 
 def test_a_setting_of_a_service_is_passed_through_and_the_stacks_own_are_not_overridden() -> None:

@@ -102,10 +102,8 @@ class StandInHistory:
 
 
 @pytest.fixture(scope="session")
-def migrated_dsn(make_database: Callable[..., str]) -> str:
-    dsn = make_database()
-    migrate(dsn)
-    return dsn
+def migrated_dsn(service_database: Callable[[Callable[[str], object]], str]) -> str:
+    return service_database(migrate)
 
 
 @pytest.fixture
@@ -201,8 +199,8 @@ async def database(catalog_dsn: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def sql(catalog_dsn: str) -> AsyncIterator[Any]:
-    """A plain connection to the same database."""
-    connection = await asyncpg.connect(catalog_dsn)
+async def sql(catalog_dsn: str, as_administrator: Callable[[str], str]) -> AsyncIterator[Any]:
+    """A plain connection to the same database, which may do anything there."""
+    connection = await asyncpg.connect(as_administrator(catalog_dsn))
     yield connection
     await connection.close()

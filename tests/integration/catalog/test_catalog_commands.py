@@ -169,18 +169,20 @@ def test_a_file_of_something_else_is_refused(run_import: Callable[..., Result]) 
     assert "the first line must name the columns" in result.stderr
 
 
-def test_an_import_that_stopped_says_where_to_go_on(run_import: Callable[..., Result], catalog_dsn: str) -> None:
+def test_an_import_that_stopped_says_where_to_go_on(
+    run_import: Callable[..., Result], catalog_dsn: str, as_administrator: Callable[[str], str]
+) -> None:
     content = "name,description\n" + "".join(f"{number},\n" for number in range(10))
     failing = """
         CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN RAISE disk_full; END $$ LANGUAGE plpgsql;
         CREATE TRIGGER full_disk BEFORE INSERT ON products FOR EACH ROW WHEN (NEW.name = '7') EXECUTE FUNCTION refuse();
         SELECT 1
     """
-    query(catalog_dsn, failing)
+    query(as_administrator(catalog_dsn), failing)
     try:
         stopped = run_import(content.encode())
     finally:
-        query(catalog_dsn, "DROP TRIGGER full_disk ON products; DROP FUNCTION refuse; SELECT 1")
+        query(as_administrator(catalog_dsn), "DROP TRIGGER full_disk ON products; DROP FUNCTION refuse; SELECT 1")
     assert stopped.exit_code == 3
     assert "stopped after 6 products" in stopped.stderr
     assert "--from-line 8" in stopped.stderr

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -203,21 +203,24 @@ async def test_events_about_products_that_are_gone_are_ignored(database: Databas
 
 
 @pytest.fixture
-def work_settings(catalog_dsn: str, rabbitmq_url: str) -> WorkSettings:
-    return WorkSettings(database_url=catalog_dsn, rabbitmq_url=rabbitmq_url, price_history_url="http://127.0.0.1:9")
+def work_settings(catalog_dsn: str, broker_accounts: Callable[[str], str]) -> WorkSettings:
+    broker_url = broker_accounts("catalog-api")
+    return WorkSettings(database_url=catalog_dsn, rabbitmq_url=broker_url, price_history_url="http://127.0.0.1:9")
 
 
-async def test_the_worker_consumes_and_relays(api: Api, work_settings: WorkSettings, sql: Any) -> None:
+async def test_the_worker_consumes_and_relays(
+    api: Api, work_settings: WorkSettings, broker_accounts: Callable[[str], str], sql: Any
+) -> None:
     received: list[Any] = []
     stopping = asyncio.Event()
     worker = bootstrap.worker(work_settings)
-    other_system = EventConsumer(work_settings.rabbitmq_url)
+    other_system = EventConsumer(broker_accounts("offers-sync"))
 
     async def receive(event: Any) -> None:
         received.append(json.loads(event.to_json())["data"])
 
     other_system.subscribe(SYNC_PRODUCTS, receive)
-    publisher = EventPublisher(work_settings.rabbitmq_url)
+    publisher = EventPublisher(broker_accounts("offers-sync"))
     async with worker.database:
         loops = [
             asyncio.create_task(run(stopping)) for run in (worker.relay.run, worker.consumer.run, other_system.run)
@@ -242,11 +245,11 @@ async def test_the_worker_consumes_and_relays(api: Api, work_settings: WorkSetti
 
 
 async def test_while_the_database_is_away_messages_wait(
-    api: Api, database: Database, rabbitmq_url: str, sql: asyncpg.Connection
+    api: Api, database: Database, broker_accounts: Callable[[str], str], sql: asyncpg.Connection
 ) -> None:
     product = await api.create()
     refused, stopping = asyncio.Event(), asyncio.Event()
-    consumer = EventConsumer(rabbitmq_url, transient=(DatabaseUnavailableError,))
+    consumer = EventConsumer(broker_accounts("catalog-api"), transient=(DatabaseUnavailableError,))
     apply_offers = ApplyOffers(database)
 
     async def watched(event: ReceivedOffersUpdated) -> None:
@@ -260,7 +263,7 @@ async def test_while_the_database_is_away_messages_wait(
         return bool((await api("GET", f"/products/{product['id']}")).json["best_price"] == 7)
 
     consumer.subscribe(CATALOG_OFFERS, watched)
-    publisher = EventPublisher(rabbitmq_url)
+    publisher = EventPublisher(broker_accounts("offers-sync"))
     consuming = asyncio.create_task(consumer.run(stopping))
     await sql.execute("ALTER TABLE product_offers RENAME TO elsewhere")  # as if no migration had run yet
     try:

@@ -12,24 +12,32 @@ from price_history.db.migrate import migrate
 
 
 @pytest.fixture(scope="session")
-def migrated_history(make_database: Callable[..., str]) -> str:
+def migrated_history(
+    service_database: Callable[[Callable[[str], None]], str], as_administrator: Callable[[str], str]
+) -> str:
     """A migrated database, to be copied; its months must be those of UTC though its server lives with summer time."""
-    dsn = make_database()
+
+    def live_in_prague_and_migrate(dsn: str) -> None:
+        set_zone(as_administrator(dsn))
+        migrate(dsn)
+
+    return service_database(live_in_prague_and_migrate)
+
+
+def set_zone(dsn: str) -> None:
+    """Have a server live with summer time in one of its databases."""
     with closing(psycopg2.connect(dsn)) as connection:
         connection.autocommit = True
         connection.cursor().execute(f"ALTER DATABASE \"{urlsplit(dsn).path[1:]}\" SET timezone = 'Europe/Prague'")
-    migrate(dsn)
-    return dsn
 
 
 @pytest.fixture
-def history_dsn(make_database: Callable[..., str], migrated_history: str) -> str:
+def history_dsn(
+    make_database: Callable[..., str], migrated_history: str, as_administrator: Callable[[str], str]
+) -> str:
     """A migrated database of the test's own."""
     dsn = make_database(template=migrated_history)
-    # A copy does not take over the settings of its template.
-    with closing(psycopg2.connect(dsn)) as connection:
-        connection.autocommit = True
-        connection.cursor().execute(f"ALTER DATABASE \"{urlsplit(dsn).path[1:]}\" SET timezone = 'Europe/Prague'")
+    set_zone(as_administrator(dsn))  # a copy does not take over the settings of its template
     return dsn
 
 

@@ -51,7 +51,14 @@ async def process(command: str, **settings: str) -> AsyncIterator[asyncio.subpro
 
 
 @pytest.fixture
+def broker_url(broker_accounts: Callable[[str], str]) -> str:
+    """For the service's own account."""
+    return broker_accounts("price-history")
+
+
+@pytest.fixture
 async def publisher(rabbitmq_url: str) -> AsyncIterator[EventPublisher]:
+    """Stands for both other services."""
     publisher = EventPublisher(rabbitmq_url)
     yield publisher
     await publisher.stop()
@@ -76,12 +83,12 @@ async def prices(database: Database, product: UUID) -> list[int | None]:
 
 
 async def test_events_become_history(
-    history_dsn: str, database: Database, rabbitmq_url: str, publisher: EventPublisher
+    history_dsn: str, database: Database, broker_url: str, publisher: EventPublisher
 ) -> None:
     followed, deleted, known = uuid4(), uuid4(), uuid4()
     port = free_port()
     async with (
-        process("work", DATABASE_URL=history_dsn, RABBITMQ_URL=rabbitmq_url, HEALTH_PORT=str(port)),
+        process("work", DATABASE_URL=history_dsn, RABBITMQ_URL=broker_url, HEALTH_PORT=str(port)),
         httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as health,
     ):
         await publisher.publish([updated(deleted, 1, 1)])
@@ -106,12 +113,12 @@ async def test_events_become_history(
 
 
 async def test_every_change_is_in_history_once_after_the_database_was_away(
-    private_postgres: PostgresServer, rabbitmq_url: str, publisher: EventPublisher
+    private_postgres: PostgresServer, broker_url: str, publisher: EventPublisher
 ) -> None:
     migrate(private_postgres.dsn())
     product = uuid4()
     database = Database(private_postgres.dsn(), "test", Limits(1, 1, 5))
-    async with process("work", DATABASE_URL=private_postgres.dsn(), RABBITMQ_URL=rabbitmq_url):
+    async with process("work", DATABASE_URL=private_postgres.dsn(), RABBITMQ_URL=broker_url):
         await publisher.publish([updated(product, 1, 1)])
         await eventually(lambda: _is([1], prices(database, product)))
         await database.close()
@@ -124,12 +131,12 @@ async def test_every_change_is_in_history_once_after_the_database_was_away(
     await database.close()
 
 
-async def test_it_stops_in_time_while_the_database_is_away(rabbitmq_url: str, publisher: EventPublisher) -> None:
+async def test_it_stops_in_time_while_the_database_is_away(broker_url: str, publisher: EventPublisher) -> None:
     port = free_port()
     await publisher.publish([updated(uuid4(), 1, 1)])
     away = "postgresql://nobody@127.0.0.1:1/none"
     async with (
-        process("work", DATABASE_URL=away, RABBITMQ_URL=rabbitmq_url, HEALTH_PORT=str(port)),
+        process("work", DATABASE_URL=away, RABBITMQ_URL=broker_url, HEALTH_PORT=str(port)),
         httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as health,
     ):
         # The broker answers and the message is in hand; the process is then asked to stop.

@@ -79,10 +79,13 @@ async def test_a_repeated_message_changes_nothing(database: Database) -> None:
     assert [await history(database, product) for product in products] == before
 
 
-async def test_a_recording_that_breaks_off_leaves_nothing(database: Database) -> None:
+async def test_a_recording_that_breaks_off_leaves_nothing(
+    database: Database, history_dsn: str, as_administrator: Callable[[str], str]
+) -> None:
     async def rename(before: str, after: str) -> None:
-        async with database.transaction() as connection:
-            await connection.execute(sa.text(f"ALTER TABLE {before} RENAME TO {after}"))
+        administrator = await asyncpg.connect(as_administrator(history_dsn))
+        await administrator.execute(f"ALTER TABLE {before} RENAME TO {after}")
+        await administrator.close()
 
     product = uuid4()
     record = RecordOffers(database, Snapshots(1000))

@@ -127,7 +127,7 @@ class Sync:
         connection = await aio_pika.connect(url)
         self.connections.append(connection)
         channel = await connection.channel()
-        queue = await channel.declare_queue(exclusive=True)
+        queue = await channel.declare_queue("subscriber.test", exclusive=True)
         await queue.bind(EXCHANGE, "#")
         await queue.consume(receive, no_ack=True)
 
@@ -223,11 +223,11 @@ def _state(product_id: UUID, version: int, name: str) -> ProductState:
 
 
 @pytest.fixture(scope="session")
-def migrated(make_database: Callable[..., str]) -> str:
+def migrated(service_database: Callable[[Callable[[str], object]], str]) -> str:
     """A database to copy; nobody stays connected to it."""
-    dsn = make_database()
-    subprocess.run([CLI, "migrate"], env=environment(database_url=dsn), check=True, timeout=60)
-    return dsn
+    return service_database(
+        lambda dsn: subprocess.run([CLI, "migrate"], env=environment(database_url=dsn), check=True, timeout=60)
+    )
 
 
 @pytest.fixture
@@ -246,16 +246,16 @@ def simulator(simulator_settings: dict[str, object]) -> Iterator[LaunchedSimulat
 async def sync(
     migrated: str,
     make_database: Callable[..., str],
-    rabbitmq_url: str,
+    broker_accounts: Callable[[str], str],
     simulator: LaunchedSimulator,
     tmp_path: Path,
 ) -> AsyncIterator[Sync]:
-    publisher = EventPublisher(rabbitmq_url)
+    publisher = EventPublisher(broker_accounts("catalog-api"))
     await publisher.start()
     with ExitStack() as close:
-        system = Sync(make_database(template=migrated), rabbitmq_url, simulator, publisher, tmp_path, close)
-
-        await system.listen(rabbitmq_url)
+        dsn, broker_url = make_database(template=migrated), broker_accounts("offers-sync")
+        system = Sync(dsn, broker_url, simulator, publisher, tmp_path, close)
+        await system.listen(broker_accounts("subscriber"))
         yield system
         for connection in system.connections:
             await connection.close()

@@ -3,11 +3,13 @@
 import itertools
 import signal
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
 
+from devstack.broker_management import BrokerManagement
 from devstack.rabbitmq import RabbitNode
 
 if TYPE_CHECKING:
@@ -238,8 +240,12 @@ class TestBrokerAway:
     def rabbitmq_url(self, private_broker: RabbitNode) -> str:
         return private_broker.url()
 
+    @pytest.fixture
+    def rabbitmq_management(self, private_broker: RabbitNode) -> BrokerManagement:
+        return private_broker.management
+
     async def test_the_latest_truth_is_published_when_the_broker_is_back(
-        self, sync: "Sync", private_broker: RabbitNode
+        self, sync: "Sync", private_broker: RabbitNode, broker_accounts: Callable[[str], str]
     ) -> None:
         worker = await sync.started()
         products = await sync.registered(20)
@@ -259,6 +265,6 @@ class TestBrokerAway:
         private_broker.start()
         private_broker.wait_until_ready()
         sync.events.clear()
-        await sync.listen(private_broker.url())
+        await sync.listen(broker_accounts("subscriber"))
         await sync.until(lambda: all(sync.prices(product) == {"1": 10} for product in products), 20)
         assert worker.stop() == 0

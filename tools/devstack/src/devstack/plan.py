@@ -47,6 +47,8 @@ class Ports:
 class Plan:
     """Our processes, made from what they depend on: their databases' DSNs by name, and the broker's URLs by service.
 
+    Those of the databases' owners, `owner_dsns`, are for migrations only.
+
     `price_history_token` is what the catalog shows to price-history. `reach` makes of the URL of the Offers MS the one
     that they are told.
     """
@@ -54,6 +56,7 @@ class Plan:
     settings: StackSettings
     ports: Ports
     dsns: Mapping[str, str]
+    owner_dsns: Mapping[str, str]
     rabbitmq_urls: Mapping[str, str]
     log: Callable[[str], Path]
     price_history_token: str
@@ -98,6 +101,12 @@ class Plan:
             "OFFERS_BASE_URL": self.reach(self.offers_base_url),
         }
         return {**defaults, **self.settings.environment, **decided}
+
+    def migration_environment(self, script: str) -> dict[str, str]:
+        """What the migration of this service is told."""
+        # The first admin token is for the person who runs the stack, not for the log of a migration.
+        owner = {"DATABASE_URL": self.owner_dsns[SERVICES[script]], "API_AUTH": "off"}
+        return {**self.environment(script), **owner}
 
     def simulator(self, state: Path) -> ServiceProcess | None:
         """The Offers MS simulator, which keeps what it knows in the file `state`; None where a real one is used."""

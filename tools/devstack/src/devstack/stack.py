@@ -9,7 +9,7 @@ from devstack import api_access
 from devstack.broker_accounts import SUBSCRIBER, prepare_broker
 from devstack.child import Child, Command
 from devstack.conditions import wait_until
-from devstack.databases import ADMINISTRATOR, DATABASES, prepare_databases
+from devstack.databases import ADMINISTRATOR, DATABASES, owner_of, prepare_databases
 from devstack.folder import StackFolder
 from devstack.part import Part, stop_together
 from devstack.plan import SERVICES, Plan, Ports, Reach, directly
@@ -143,10 +143,15 @@ class Stack:
     def _start_in_order(self, ports: Ports) -> None:
         self._passwords = self.folder.passwords()
         postgres, broker = self._launch_servers(ports)
+
+        def dsn(database: str, role: str) -> str:
+            return self._reach(postgres.dsn(database, role, self._passwords[role]))
+
         plan = self.plan = Plan(
             self.settings,
             ports,
-            dsns={name: self._reach(postgres.dsn(name, name, self._passwords[name])) for name in DATABASES},
+            dsns={name: dsn(name, name) for name in DATABASES},
+            owner_dsns={name: dsn(name, owner_of(name)) for name in DATABASES},
             rabbitmq_urls={
                 name: self._reach(broker.url(user=name, password=self._passwords[name])) for name in SERVICES
             },
@@ -227,8 +232,7 @@ class Stack:
                 Command(
                     name=f"{script} migrate",
                     argv=argv,
-                    # The first admin token is for the person who runs the stack, not for the log of a migration.
-                    env={**plan.environment(script), "API_AUTH": "off"},
+                    env=plan.migration_environment(script),
                     log=self.folder.log(f"{script}-migrate"),
                 )
             )

@@ -29,6 +29,10 @@ SELECT DISTINCT extract(year FROM ends)::int, extract(month FROM ends)::int
 FROM chunks_default WHERE ends >= :since AND ends < :until
 """)
 
+# Functions of the tables' owner: the role that runs this may not make or drop anything by itself.
+_ADD_MONTH: Final = sa.text("SELECT add_month(:month)")
+_DROP_MONTH: Final = sa.text("SELECT drop_month(:month)")
+
 _LAST_PRODUCT_NO: Final = sa.text("SELECT coalesce(max(product_no), 0) FROM products")
 
 _STRAYS_BEFORE: Final = sa.text("SELECT EXISTS (SELECT FROM chunks_default WHERE ends < :boundary)")
@@ -59,20 +63,7 @@ async def stray_months(connection: AsyncConnection, since: Month, until: Month) 
 
 async def add_month(connection: AsyncConnection, month: Month) -> None:
     """Make a month's partition, with what waits for it in the default one."""
-    name = _name(month)
-    begins, ends = month.begins.isoformat(), month.following.begins.isoformat()
-    await connection.execute(sa.text("LOCK TABLE chunks_default IN ACCESS EXCLUSIVE MODE"))
-    await connection.execute(sa.text(f"CREATE TABLE {name} (LIKE chunks INCLUDING ALL)"))
-    await connection.execute(
-        sa.text(f"""
-        WITH moved AS (DELETE FROM chunks_default WHERE ends >= :begins AND ends < :ends RETURNING *)
-        INSERT INTO {name} SELECT * FROM moved
-        """),  # noqa: S608 - our own name
-        {"begins": month.begins, "ends": month.following.begins},
-    )
-    await connection.execute(
-        sa.text(f"ALTER TABLE chunks ATTACH PARTITION {name} FOR VALUES FROM ('{begins}') TO ('{ends}')")
-    )
+    await connection.execute(_ADD_MONTH, {"month": month.begins.date()})
 
 
 async def hold_still(connection: AsyncConnection, months: Iterable[Month]) -> None:
@@ -83,7 +74,7 @@ async def hold_still(connection: AsyncConnection, months: Iterable[Month]) -> No
 
 async def drop_month(connection: AsyncConnection, month: Month) -> None:
     """Drop a month's partition."""
-    await connection.execute(sa.text(f"DROP TABLE IF EXISTS {_name(month)}"))
+    await connection.execute(_DROP_MONTH, {"month": month.begins.date()})
 
 
 async def has_strays_before(connection: AsyncConnection, boundary: datetime) -> bool:
