@@ -112,6 +112,9 @@ async def test_a_service_declares_and_binds_nothing_and_so_finds_no_way_around_i
 ) -> None:
     name = f"{service}.smuggler"
 
+    async def declares_a_plain_queue(channel: AbstractChannel) -> None:
+        await channel.declare_queue(name, durable=True)
+
     async def declares_an_exchange(channel: AbstractChannel) -> None:
         await channel.declare_exchange(name, "topic", arguments={"alternate-exchange": EXCHANGE})
 
@@ -134,6 +137,7 @@ async def test_a_service_declares_and_binds_nothing_and_so_finds_no_way_around_i
         await channel.exchange_delete(EXCHANGE)
 
     for attempt in (
+        declares_a_plain_queue,
         declares_an_exchange,
         declares_a_queue,
         binds_its_exchange_to_that_of_the_events,

@@ -1,6 +1,6 @@
 """What each broker account may do, as RabbitMQ's regular expressions over names.
 
-A service's account configures nothing. Whoever may declare an exchange or a queue of its own and write to
+A service's account configures nothing. Whoever may declare and read an exchange or a queue of its own and write to
 `aggregator.events` can join the two (by a binding, an alternate exchange, a dead-letter exchange), and so publish there
 under any routing key: topic permissions look at the client's routing key only. Nobody writes to the default
 exchange either, which leads into every queue.
