@@ -1,6 +1,7 @@
 """What becomes of a message, on a real broker."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -94,6 +95,24 @@ async def message_in(channel: aio_pika.abc.AbstractChannel, queue: str) -> aio_p
 
 def created() -> ProductCreated:
     return ProductCreated.of(ProductState(product_id=uuid4(), version=1, name="Sekačka", description=""))
+
+
+async def test_handled_messages_are_freed_without_a_search_for_garbage(
+    rabbitmq_url: str, publisher: EventPublisher
+) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        inbox = Inbox()
+        async with consuming(rabbitmq_url, inbox):
+            for count in range(1, 21):
+                await publisher.publish([created()])
+                await inbox.holds(count)
+            held = [item for item in gc.get_objects() if type(item).__name__ == "RabbitMessage"]
+        # The last one may still be in hand.
+        assert len(held) <= 1
+    finally:
+        gc.enable()
 
 
 async def test_a_broker_that_blocks_publishers_is_waited_for_and_has_each_event_once(

@@ -199,6 +199,8 @@ class _Deliveries:
             self._connection.lost.set()
             outcome = "unsettled"
         outcomes.labels(queue, outcome).inc()
+        # It keeps what it was decoded to, which is itself: only the garbage collector would find it, and its body.
+        message.clear_cache()
 
     async def _settle(self, message: RabbitMessage) -> str:
         try:
