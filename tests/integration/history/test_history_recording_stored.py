@@ -259,12 +259,18 @@ async def test_a_database_that_is_away_is_named_so() -> None:
 
 async def test_an_exhausted_pool_and_a_slow_statement_are_named_so(history_dsn: str) -> None:
     database = Database(history_dsn, "test", Limits(1, 0.1, 1))
-    async with database.reading():
+    async with database.reading(), database.querying():
+        with pytest.raises(DatabaseUnavailableError):
+            async with database.reading():
+                pass
         with pytest.raises(DatabaseUnavailableError):
             await database.check()
     with pytest.raises(DatabaseUnavailableError):
         async with database.reading() as connection:
             await connection.execute(sa.text("SELECT pg_sleep(30)"))
+    with pytest.raises(DatabaseUnavailableError):
+        async with database.querying() as driver:
+            await driver.execute("SELECT pg_sleep(30)")
     await database.check()
     await database.close()
 
