@@ -48,6 +48,7 @@ Time = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 Text = Annotated[str, AfterValidator(_without_nul)]
+ProductId = Annotated[UUID, Field(description="The product's id, a UUID of version 7.")]
 
 
 class _Part(BaseModel):
@@ -59,10 +60,12 @@ class Event(_Part):
     """The CloudEvents envelope. `id` is unique for each event and constant over redeliveries."""
 
     specversion: Literal["1.0"]
-    id: Annotated[str, Field(min_length=1, max_length=200)]
+    id: Annotated[
+        str, Field(min_length=1, max_length=200, description="Unique for each event, constant over redeliveries.")
+    ]
     source: str
     type: str
-    time: Time
+    time: Annotated[Time, Field(description="When it happened, in UTC.")]
     datacontenttype: Literal["application/json"]
 
     SOURCE: ClassVar[str]
@@ -92,14 +95,14 @@ class Event(_Part):
 
 
 class _ProductEvent(Event):
-    subject: Annotated[UUID, Field(description="The product's id.")]
+    subject: ProductId
 
 
 class ProductState(_Part):
     """The whole state of a product; `version` grows by one with each change."""
 
-    product_id: UUID
-    version: Annotated[int, Field(ge=1, le=MAX_INT64)]
+    product_id: ProductId
+    version: Annotated[int, Field(ge=1, le=MAX_INT64, description="Grows by one with each change of the product.")]
     name: Annotated[Text, Field(min_length=1, max_length=200)]
     description: Annotated[Text, Field(max_length=10_000)]
 
@@ -137,8 +140,8 @@ class ProductUpdated(_ProductEvent):
 class ProductDeletedData(_Part):
     """Which product went, and the version that its deletion made."""
 
-    product_id: UUID
-    version: Annotated[int, Field(ge=1, le=MAX_INT64)]
+    product_id: ProductId
+    version: Annotated[int, Field(ge=1, le=MAX_INT64, description="Grows by one with each change of the product.")]
 
 
 class ProductDeleted(_ProductEvent):
@@ -159,7 +162,7 @@ class ProductDeleted(_ProductEvent):
 class ProductRegisteredData(_Part):
     """Which product is registered."""
 
-    product_id: UUID
+    product_id: ProductId
 
 
 class ProductRegistered(_ProductEvent):
@@ -180,8 +183,8 @@ class ProductRegistered(_ProductEvent):
 class ProductRegistrationFailedData(_Part):
     """Which product was refused, and what the Offers microservice said."""
 
-    product_id: UUID
-    reason: Text
+    product_id: ProductId
+    reason: Annotated[Text, Field(description="What the Offers microservice said.")]
 
 
 class ProductRegistrationFailed(_ProductEvent):
@@ -201,11 +204,11 @@ class ProductRegistrationFailed(_ProductEvent):
 
 
 class Offer(_Part):
-    """One offer of a product. `price` is the Offers microservice's integer, unchanged."""
+    """One offer of a product."""
 
-    id: Annotated[Text, Field(min_length=1, max_length=200)]
-    price: Annotated[int, Field(ge=0, le=MAX_INT64)]
-    items_in_stock: Annotated[int, Field(ge=0, le=MAX_INT32)]
+    id: Annotated[Text, Field(min_length=1, max_length=200, description="The Offers microservice's id, as a string.")]
+    price: Annotated[int, Field(ge=0, le=MAX_INT64, description="The Offers microservice's integer, unchanged.")]
+    items_in_stock: Annotated[int, Field(ge=0, le=MAX_INT32, description="0 is sold out.")]
 
 
 class OffersUpdate(_Part):
@@ -214,10 +217,12 @@ class OffersUpdate(_Part):
     `(revision, observed_at)` grows for each product: ignore an update that is not newer than the one you have.
     """
 
-    product_id: UUID
-    revision: Annotated[int, Field(ge=1, le=MAX_INT64)]
-    observed_at: Time
-    offers: list[Offer]
+    product_id: ProductId
+    revision: Annotated[
+        int, Field(ge=1, le=MAX_INT64, description="Grows by one with each list of the product that differs.")
+    ]
+    observed_at: Annotated[Time, Field(description="When the Offers microservice's answer was complete, in UTC.")]
+    offers: Annotated[list[Offer], Field(description="All of them, sorted by id.")]
 
 
 def _each_product_once(updates: list[OffersUpdate]) -> list[OffersUpdate]:
