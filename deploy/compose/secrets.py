@@ -13,7 +13,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 VOLUMES = Path("/secrets")
+DEFINITIONS = Path("/definitions.json")
 VHOST = "aggregator"
+ADMINISTRATOR = "administrator"
 # Each service with the name of its database, which is also its role's.
 DATABASES = {"catalog-api": "catalog", "offers-sync": "offers_sync", "price-history": "price_history"}
 
@@ -43,24 +45,32 @@ def account(name: str, secret: str, tags: str) -> dict[str, str]:
     return {"name": name, "password_hash": digest, "hashing_algorithm": hashing, "tags": tags}
 
 
-def rights(user: str) -> dict[str, str]:
-    """What a user may do in our virtual host: regular expressions over names of exchanges and queues."""
-    return {"user": user, "vhost": VHOST, "configure": ".*", "write": ".*", "read": ".*"}
+def database_url(database: str, role: str, variable: str) -> str:
+    """The URL of a database for one of its roles, whose password PostgreSQL is told too."""
+    secret = quote(password("postgres", role, variable), safe="")
+    return f"postgresql://{role}:{secret}@postgres:5432/{database}"
 
 
 password("postgres", "superuser")
-password("grafana", "administrator", "GRAFANA_PASSWORD")
-broker = {"administrator": password("rabbitmq", "administrator", "RABBITMQ_ADMINISTRATOR_PASSWORD")}
+password("grafana", ADMINISTRATOR, "GRAFANA_PASSWORD")
 for service, database in DATABASES.items():
-    prefix = database.upper()
-    secret = quote(password("postgres", database, f"{prefix}_DB_PASSWORD"), safe="")
-    write(service, "DATABASE_URL", f"postgresql://{database}:{secret}@postgres:5432/{database}")
-    broker[service] = password("rabbitmq", service, f"{prefix}_RABBITMQ_PASSWORD")
-    write(service, "RABBITMQ_URL", f"amqp://{service}:{quote(broker[service], safe='')}@rabbitmq:5672/{VHOST}")
+    variable = f"{database.upper()}_DB_PASSWORD"
+    write(service, "DATABASE_URL", database_url(database, database, variable))
+    write(f"{service}-migrate", "DATABASE_URL", database_url(database, f"{database}_owner", f"OWNER_OF_{variable}"))
 write("price-history", "PRICE_HISTORY_TOKEN", password("catalog-api", "PRICE_HISTORY_TOKEN", "PRICE_HISTORY_TOKEN"))
-definitions = {
-    "vhosts": [{"name": VHOST}],
-    "users": [account(user, secret, "administrator" * (user == "administrator")) for user, secret in broker.items()],
-    "permissions": [rights(user) for user in broker],
+
+# What each account may do is told by the services' own code; here it gets its password.
+definitions = json.loads(DEFINITIONS.read_text())
+accounts = {
+    name: password("rabbitmq", name, f"{name.replace('-', '_').upper()}_RABBITMQ_PASSWORD")
+    for name in (*(permission["user"] for permission in definitions["permissions"]), ADMINISTRATOR)
 }
+for service in DATABASES:
+    write(service, "RABBITMQ_URL", f"amqp://{service}:{quote(accounts[service], safe='')}@rabbitmq:5672/{VHOST}")
+definitions["users"] = [
+    account(name, secret, name if name == ADMINISTRATOR else "") for name, secret in accounts.items()
+]
+definitions["permissions"].append(
+    {"user": ADMINISTRATOR, "vhost": VHOST, "configure": ".*", "write": ".*", "read": ".*"}
+)
 write("rabbitmq", "definitions.json", json.dumps(definitions, indent=1))

@@ -12,12 +12,13 @@ if ! grep -qs '^CATALOG_DB_PASSWORD=' .env; then
     chmod 600 .env
     {
         echo "# Passwords of the Compose stack, made by make up. Changed here, they hold after: make down up"
-        for service in CATALOG OFFERS_SYNC PRICE_HISTORY; do
-            for account in DB RABBITMQ; do echo "${service}_${account}_PASSWORD=$(random)"; done
+        for database in CATALOG OFFERS_SYNC PRICE_HISTORY; do
+            for role in "" OWNER_OF_; do echo "${role}${database}_DB_PASSWORD=$(random)"; done
         done
-        for name in RABBITMQ_ADMINISTRATOR_PASSWORD PRICE_HISTORY_TOKEN GRAFANA_PASSWORD; do
-            echo "$name=$(random)"
+        for account in CATALOG_API OFFERS_SYNC PRICE_HISTORY SUBSCRIBER ADMINISTRATOR; do
+            echo "${account}_RABBITMQ_PASSWORD=$(random)"
         done
+        for name in PRICE_HISTORY_TOKEN GRAFANA_PASSWORD; do echo "$name=$(random)"; done
     } >>.env
     # A stack that docker compose up started made others, which are known to what runs.
     docker compose down

@@ -1,5 +1,6 @@
 """The whole stack as someone starts it on a fresh clone: `docker compose up`, then `make up`, scaled, restarted."""
 
+import itertools
 import json
 import stat
 import threading
@@ -144,7 +145,7 @@ def test_make_up_keeps_passwords_and_fills_the_empty_catalog(stack: Composition)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert {product["name"] for product in every_product(stack)} == {name for name, _ in SAMPLE}
     values = dict(line.split("=") for line in written.splitlines() if "=" in line)
-    assert stack.secret("rabbitmq", "administrator") == values["RABBITMQ_ADMINISTRATOR_PASSWORD"]
+    assert stack.secret("rabbitmq", "administrator") == values["ADMINISTRATOR_RABBITMQ_PASSWORD"]
 
     stack.run("make", "up")
 
@@ -181,7 +182,8 @@ def test_a_process_is_told_its_own_secrets_and_no_others(made: Composition, serv
     (container,) = made.containers(service)
     values = dict(line.split("=") for line in (made.folder / ".env").read_text().splitlines() if "=" in line)
     own = {"offers-simulator": "-"}.get(service, service.removesuffix("-worker").removesuffix("-api"))
-    prefix = {"catalog": "CATALOG", "offers-sync": "OFFERS_SYNC", "price-history": "PRICE_HISTORY", "-": "-"}[own]
+    service_name = "catalog-api" if own == "catalog" else own
+    prefix = service_name.replace("-", "_").upper()
 
     environment = " ".join(container["Config"]["Env"])
     assert not any(value in environment for value in values.values())
@@ -189,8 +191,25 @@ def test_a_process_is_told_its_own_secrets_and_no_others(made: Composition, serv
     readable = made.compose("exec", "-T", service, "sh", "-c", script)
     seen = {name for name, value in values.items() if value in readable}
     token = {"PRICE_HISTORY_TOKEN"} & ({"PRICE_HISTORY_TOKEN"} if own in ("catalog", "price-history") else set())
-    expected = set() if own == "-" else {f"{prefix}_DB_PASSWORD", f"{prefix}_RABBITMQ_PASSWORD"} | token
+    expected = (
+        set() if own == "-" else {f"{prefix.removesuffix('_API')}_DB_PASSWORD", f"{prefix}_RABBITMQ_PASSWORD"} | token
+    )
     assert seen == expected
+
+
+def test_accounts_may_do_what_their_service_needs_and_no_more(made: Composition) -> None:
+    for database, other in itertools.permutations(("catalog", "offers_sync", "price_history"), 2):
+        assert made.query(database, f"SELECT has_database_privilege('{other}', '{database}', 'CONNECT')") == ["f"]
+    for database in ("catalog", "offers_sync", "price_history"):
+        makes = f"SELECT has_schema_privilege('{database}', 'public', 'CREATE')"
+        owners = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
+        assert made.query(database, makes) + made.query(database, owners) == ["f", f"{database}_owner"]
+    told = json.loads((made.folder / "deploy/rabbitmq/definitions.json").read_text())
+    allowed = made.management().call("GET", "/permissions")
+    assert sorted(told["permissions"], key=str) == sorted((a for a in allowed if a["user"] != "administrator"), key=str)
+    assert sorted(told["topic_permissions"], key=str) == sorted(
+        made.management().call("GET", "/topic-permissions"), key=str
+    )
 
 
 @pytest.mark.parametrize("image", IMAGES)
