@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import hypothesis
 import psycopg2
 import pytest
 
@@ -27,6 +28,10 @@ from devstack.rabbitmq import RabbitNode
 from devstack.throwaway import shared_by_run, throwaway_broker, throwaway_postgres
 from event_bus.definitions import definitions
 from event_bus.permissions import PERMISSIONS
+
+# A busy machine is no wrong answer.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 PARTS = pytest.StashKey[dict[str, Any]]()
 CLOSE = pytest.StashKey[ExitStack]()

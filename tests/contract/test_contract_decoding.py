@@ -123,13 +123,12 @@ def assert_same(body: bytes) -> None:
         assert abs(our - theirs) <= timedelta(microseconds=1)
 
 
-@settings(deadline=None)
 @given(events)
 def test_valid_events_are_the_same_either_way(document: dict[str, Any]) -> None:
     assert_same(json.dumps(document).encode())
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(damaged())
 def test_damaged_events_are_refused_alike_and_what_is_still_valid_is_the_same(body: bytes) -> None:
     assert_same(body)

@@ -179,7 +179,7 @@ async def consumers(migrated_databases: dict[str, str]) -> AsyncIterator[Consume
 
 @pytest.mark.fault("F15")
 @given(courses())
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_any_order_and_any_repetition_end_in_the_same_state(
     consumers: Consumers, report: Report, course: Course
 ) -> None:

@@ -217,7 +217,7 @@ offer_lists = st.lists(
         unique_by=lambda o: o[0],
     ).map(sorted)
 )
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_dropping_changes_no_trend_that_begins_later(
     database: Database, observations: list[tuple[int, list[tuple[str, int, int]], int]]
 ) -> None:

@@ -139,7 +139,7 @@ def deliveries(draw: st.DrawFn) -> tuple[list[list[Listed]], list[dict[int, int]
 
 
 @given(deliveries())
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_any_order_and_any_repetition_end_the_same(
     database: Database, delivered: tuple[list[list[Listed]], list[dict[int, int]]]
 ) -> None:
