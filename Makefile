@@ -7,6 +7,7 @@ ENVIRONMENT := .venv/.complete
 LICENCES := Apache;BSD;MIT;ISC;MPL-2.0;Mozilla Public License 2.0;PSF;Python Software Foundation;LGPL
 OURS := $(shell sed -n 's/^name = "\(.*\)"/\1/p' contracts/pyproject.toml libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml)
 CHART_TOOLS := .venv/chart-tools/.complete
+NODE := .venv/node/.complete
 
 .PHONY: help run up down test test-compose faults faults-cluster bench lint fmt schemas audit lock clean
 
@@ -22,7 +23,7 @@ up: ## The same with Docker Compose, in the background: makes passwords in .env 
 down: ## Stop what `make up` started; the data stays
 	@exec docker compose --profile '*' down --remove-orphans
 
-test: $(ENVIRONMENT) $(CHART_TOOLS) ## Run all tests, on a real PostgreSQL and a real RabbitMQ
+test: $(ENVIRONMENT) $(CHART_TOOLS) $(NODE) ## Run all tests, on a real PostgreSQL and a real RabbitMQ
 	@exec $(BIN)/pytest -n 2 --dist loadfile
 
 test-compose: $(ENVIRONMENT) ## Build the images, run the Compose stack, scale it, restart each container; skips without a Docker engine
@@ -37,7 +38,7 @@ faults-cluster: $(ENVIRONMENT) ## The same on three RabbitMQ nodes: one is kille
 bench: $(ENVIRONMENT) ## Measure it next to its baselines: ONLY=poll,api chooses, FULL=1 takes full sizes; results in bench/results
 	@exec $(BIN)/python -m bench
 
-lint: $(ENVIRONMENT) ## Check style, types, the walls between packages, the contract's schemas, the broker's definitions
+lint: $(ENVIRONMENT) ## Check style, types, the walls between packages, the promises of the contract, the broker's definitions
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -49,7 +50,7 @@ fmt: $(ENVIRONMENT) ## Format the code, and mend what can be mended
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-schemas: $(ENVIRONMENT) ## Generate the contract's JSON Schemas and examples again, and the broker's definitions
+schemas: $(ENVIRONMENT) ## Generate the contract's JSON Schemas, AsyncAPI document and page again, and the broker's definitions
 	$(BIN)/python -m aggregator_contracts.schemas
 	$(BIN)/python -m event_bus.definitions --without-users >deploy/rabbitmq/definitions.json
 
@@ -68,7 +69,7 @@ lock: $(ENVIRONMENT) ## Lock the dependencies again, after a pyproject.toml chan
 	mv requirements.new requirements.txt
 
 clean: ## Remove the environment and all caches; the data in .local stays
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv tests/node/node_modules examples/node/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(ENVIRONMENT): requirements.lock tools/devstack/environment.sh $(wildcard contracts/pyproject.toml libs/*/pyproject.toml services/*/pyproject.toml tools/*/pyproject.toml)
@@ -76,3 +77,6 @@ $(ENVIRONMENT): requirements.lock tools/devstack/environment.sh $(wildcard contr
 
 $(CHART_TOOLS): deploy/helm/tools.lock deploy/helm/tools.sh | $(ENVIRONMENT)
 	@sh deploy/helm/tools.sh
+
+$(NODE): tests/node/tools.lock tests/node/tools.sh tests/node/package-lock.json examples/node/package-lock.json | $(ENVIRONMENT)
+	@sh tests/node/tools.sh

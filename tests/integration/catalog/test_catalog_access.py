@@ -1,6 +1,7 @@
 """Every route of both applications with every credential, and what the gate does beside."""
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,7 @@ from .conftest import PRODUCT, UNKNOWN, Api, StandInHistory, served, serving, se
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 OPEN = {"/", "/healthz", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
+EVENT_DOCUMENTATION = {"/docs/events", "/docs/events.json"}
 NOWHERE = ("/api/v1", "/api/v1/", "/api/v1/nothing", "/api/v1/tokens/", "/api/v1/tokens/a/b", "/api/v1/products//")
 CONTAINED = {"read": {"read"}, "write": {"read", "write"}, "admin": {"read", "write", "admin"}}
 SECRET = "between-the-services-0123"
@@ -118,7 +120,7 @@ async def walk(
                     async with session.request(method, URL(url + path, encoded=True), headers=headers) as response:
                         asked += 1
                         body = await response.text()
-                        if path in OPEN:
+                        if path in OPEN | EVENT_DOCUMENTATION:
                             assert response.status in {200, 405}, where
                         elif not allowed:
                             assert response.status == 401, where
@@ -130,7 +132,7 @@ async def walk(
                         else:
                             assert response.status not in {401, 403, 429}, where
                             assert response.status < 500, where
-                        if path not in OPEN and response.status >= 400:
+                        if path not in OPEN | EVENT_DOCUMENTATION and response.status >= 400:
                             assert response.headers["Content-Type"] == "application/problem+json", where
                         assert response.headers["X-Content-Type-Options"] == "nosniff", where
                         assert "'none'" in response.headers["Content-Security-Policy"], where
@@ -142,7 +144,7 @@ async def test_every_route_of_the_catalog_with_every_credential(
 ) -> None:
     app = bootstrap.http_application(required(catalog_dsn, price_history_url=history.url))
     paths = paths_of(app)
-    assert {path for path in paths if not path.startswith("/api/v1/")} == OPEN
+    assert {path for path in paths if not path.startswith("/api/v1/")} == OPEN | EVENT_DOCUMENTATION
     async with served(app) as url:
         asked = await walk(url, paths | set(NOWHERE), await shown(tokens), "/api/v1/tokens")
     assert asked > 1000
@@ -349,6 +351,17 @@ async def test_only_the_documentation_may_load_anything(api: Api) -> None:
     hosts = {part.split("/")[2] for part in page.split('"') if part.startswith("https://")}
     assert hosts
     assert all(f"https://{host}" in policy for host in hosts)
+
+
+async def test_the_page_of_the_events_loads_nothing(api: Api) -> None:
+    async with api.session.get(f"{api.url}/docs/events") as response:
+        assert response.status == 200
+        assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+        policy, page = response.headers["Content-Security-Policy"], await response.text()
+    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; ")
+    assert "script" not in policy
+    # Nothing in it asks for what the policy forbids: no script, picture, font, frame, form or other file.
+    assert re.findall(r"<(?:script|img|link|iframe|form|object|base)\b|\bsrc=|\bon\w+=|@import|url\(", page) == []
 
 
 async def test_the_catalog_shows_price_history_the_secret(catalog_dsn: str, history: StandInHistory) -> None:

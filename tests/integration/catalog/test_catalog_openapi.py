@@ -1,15 +1,18 @@
 """The OpenAPI document is true: schemathesis, with all its checks, finds nothing that contradicts it."""
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from jsonschema import Draft202012Validator
 
 import price_history.bootstrap
+from aggregator_contracts.schemas import CONTRACTS
 from catalog_api.db.database import Database
 from catalog_api.domain.access import TokenScope
 from catalog_api.use_cases.manage_tokens import ManageTokens
@@ -80,6 +83,20 @@ async def test_the_document_asks_for_tokens_when_access_is_required(catalog_dsn:
 async def test_docs_are_served(api: Api) -> None:
     async with api.session.get(f"{api.url}/docs") as response:
         assert response.status == 200
+
+
+async def test_the_events_are_documented_beside(api: Api) -> None:
+    assert "(/docs/events)" in (await document(api))["info"]["description"]
+    async with api.session.get(f"{api.url}/docs/events") as response:
+        page = await response.text()
+    assert 'href="/docs"' in page
+    assert 'href="/docs/events.json"' in page
+    async with api.session.get(f"{api.url}/docs/events.json") as response:
+        assert response.headers["Content-Type"].startswith("application/vnd.aai.asyncapi+json")
+        described = json.loads(await response.read())
+    assert described == yaml.safe_load((CONTRACTS / "asyncapi.yaml").read_text())
+    for channel in described["channels"].values():
+        assert f'id="{channel["address"]}"' in page
 
 
 @pytest.fixture

@@ -15,10 +15,11 @@ from http_api.problems import (
     validation_errors,
 )
 from http_api.rate_limit import AddressLimit, RateLimit
-from http_api.security_headers import SecurityHeaders
+from http_api.security_headers import EVENT_DOCUMENTATION, SecurityHeaders
 
 __all__ = [
     "API",
+    "EVENT_DOCUMENTATION",
     "MEDIA_TYPE",
     "AccessGate",
     "AddressLimit",

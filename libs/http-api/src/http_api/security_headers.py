@@ -28,10 +28,19 @@ _DOCUMENTATION_HEADERS: Final = (
         ),
     ),
 )
+EVENT_DOCUMENTATION: Final = "/docs/events"
+_EVENT_DOCUMENTATION_HEADERS: Final = (
+    *_EVERYWHERE,
+    (
+        b"content-security-policy",
+        # A page with a style of its own, and nothing else.
+        b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+)
 
 
 class SecurityHeaders:
-    """Adds them to every answer; only the page of the documentation may load anything."""
+    """Adds them to every answer; only the page of the REST documentation may load anything."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -41,8 +50,13 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = _DOCUMENTATION_HEADERS if scope["path"].startswith(_DOCUMENTATION) else API_HEADERS
-        await self._app(scope, receive, with_headers(send, headers))
+        await self._app(scope, receive, with_headers(send, _headers(scope["path"])))
+
+
+def _headers(path: str) -> Iterable[tuple[bytes, bytes]]:
+    if path.startswith(EVENT_DOCUMENTATION):
+        return _EVENT_DOCUMENTATION_HEADERS
+    return _DOCUMENTATION_HEADERS if path.startswith(_DOCUMENTATION) else API_HEADERS
 
 
 def with_headers(send: Send, headers: Iterable[tuple[bytes, bytes]]) -> Send:

@@ -12,6 +12,7 @@ from catalog_api.entrypoints.http.body_limit import BodyLimit
 from catalog_api.entrypoints.http.changing import add_changing_routes
 from catalog_api.entrypoints.http.costly import is_batch, may_stream_csv
 from catalog_api.entrypoints.http.creation import add_creation_routes
+from catalog_api.entrypoints.http.event_documentation import event_documentation_routes
 from catalog_api.entrypoints.http.forwarding import add_forwarding_routes
 from catalog_api.entrypoints.http.openapi import document
 from catalog_api.entrypoints.http.problems import ANSWERS
@@ -21,6 +22,7 @@ from catalog_api.entrypoints.http.tokens import add_token_routes
 from catalog_api.settings import TOKEN_REQUESTS_PER_MINUTE, ServeSettings
 from catalog_api.use_cases.catalog import Catalog
 from http_api import (
+    EVENT_DOCUMENTATION,
     AccessGate,
     AddressLimit,
     Credentials,
@@ -36,7 +38,10 @@ from http_api import (
 from lifecycle import Readiness, health_routes
 
 REQUEST_SECONDS: Final = request_histogram("aggregator_catalog_http_request_seconds")
-DESCRIPTION: Final = "Products, the offers for them, and how their prices move. Errors are RFC 9457 problems."
+DESCRIPTION: Final = (
+    "Products, the offers for them, and how their prices move. Errors are RFC 9457 problems. "
+    f"What other systems may subscribe to: [the events]({EVENT_DOCUMENTATION})."
+)
 
 
 def create_application(
@@ -68,7 +73,7 @@ def create_application(
     add_forwarding_routes(app.router, catalog)
     access_required = settings.api_auth == "required"
     add_token_routes(app.router, catalog.tokens, access_required=access_required)
-    app.router.routes.extend(health_routes(readiness))
+    app.router.routes.extend([*health_routes(readiness), *event_documentation_routes()])
     add_problem_handlers(app, ANSWERS)
     # The last one that is added is the first to see a request.
     app.add_middleware(HeadAsGet)
