@@ -169,6 +169,32 @@ async def test_what_lies_in_the_default_partition_grows_old_too(database: Databa
     assert trend.end.price == 10
 
 
+class RollUpAndRecord(RollUp):
+    """The real thing; and just when all is rolled up, a product changes that had not for very long."""
+
+    def __init__(self, database: Database, product: UUID) -> None:
+        super().__init__(database)
+        self._recording = (database, product)
+
+    async def finish(self) -> int:
+        rolled = await super().finish()
+        await observe(*self._recording, 2, NOW, *full(2))
+        return rolled
+
+
+async def test_a_chunk_that_is_closed_just_before_its_month_goes_is_rolled_up_first(database: Database) -> None:
+    await keep(database, BOUNDARY - DAY).make()
+    product = uuid4()
+    await observe(database, product, 1, BOUNDARY - DAY, *full(1))
+    before = BOUNDARY - timedelta(hours=12)
+    await KeepPartitions(database, RollUpAndRecord(database, product), RETENTION, lambda: NOW).drop()
+    assert await rows_in(database, "chunks") == 1, "not dropped yet"
+    await keep(database).drop()
+    assert (await rows_in(database, "chunks"), await rows_in(database, "rollups")) == (0, 1)
+    trend = await product_trend(database, product, before)
+    assert list(trend.points.prices) == [1, 2]
+
+
 async def test_a_deleted_products_prices_are_forgotten(database: Database) -> None:
     product = uuid4()
     await observe(database, product, 1, BOUNDARY - 60 * DAY, *full(1))

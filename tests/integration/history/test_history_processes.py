@@ -1,16 +1,18 @@
 """The processes of price-history: they follow the broker, keep the order, and stop when asked to."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx2
+import psycopg2
 import pytest
 
 from aggregator_contracts import Offer, OffersUpdate, OffersUpdated, ProductCreated, ProductDeleted, ProductState
@@ -162,6 +164,22 @@ async def test_a_missing_setting_stops_it_with_one_line() -> None:
     _, errors = await started.communicate()
     assert started.returncode == 2
     assert [("DATABASE_URL" in line, "RABBITMQ_URL" in line) for line in errors.decode().splitlines()] == [(True, True)]
+
+
+async def test_a_database_from_before_chunks_is_refused_with_a_line_that_says_so(
+    make_database: Callable[..., str],
+) -> None:
+    dsn = make_database()
+    with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TABLE alembic_version (version_num varchar(32)); INSERT INTO alembic_version VALUES ('0001')"
+        )
+    started = await asyncio.create_subprocess_exec(
+        SCRIPT, "migrate", env={"PATH": os.environ["PATH"], "DATABASE_URL": dsn}, stdout=asyncio.subprocess.PIPE
+    )
+    told, _ = await started.communicate()
+    assert started.returncode == 1
+    assert json.loads(told.splitlines()[-1])["event"] == "database_of_another_version"
 
 
 async def test_migrating_makes_the_present_partitions(make_database: Callable[..., str]) -> None:
