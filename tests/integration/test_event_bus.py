@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -401,6 +401,11 @@ async def test_a_consumer_whose_queue_vanished_says_so_instead_of_waiting_for_ev
         await asyncio.wait_for(running, 20)
 
 
+def ids(events: Sequence[Event]) -> list[str]:
+    """What is received is equal to what was sent, but may be read into other classes."""
+    return [event.id for event in events]
+
+
 async def test_copies_on_an_ordered_queue_take_turns_instead_of_overtaking_each_other(
     rabbitmq_url: str, publisher: EventPublisher
 ) -> None:
@@ -420,10 +425,10 @@ async def test_copies_on_an_ordered_queue_take_turns_instead_of_overtaking_each_
         await active.holds(1)
         await copies.enter_async_context(consuming(rabbitmq_url, standby, HISTORY_OFFERS, prefetch=1))
         await publisher.publish(first[1:])
-        assert await active.holds(len(first)) == first
+        assert ids(await active.holds(len(first))) == ids(first)
         await leader.aclose()
         await publisher.publish(second)
-        assert await standby.holds(len(second)) == second
+        assert ids(await standby.holds(len(second))) == ids(second)
 
 
 async def test_readiness_follows_the_connection(rabbitmq_url: str) -> None:
