@@ -19,13 +19,13 @@ from aggregator_contracts.topology import (
     EXCHANGE,
     HISTORY_PRODUCTS,
     SERVICES,
+    SUBSCRIBER,
     SUBSCRIPTIONS,
     SYNC_PRODUCTS,
 )
 from devstack.broker_management import BrokerManagement
 from event_bus import EventConsumer, EventPublisher, ParkedMessages, PublishError, Unprocessable
 from event_bus.definitions import definitions
-from event_bus.permissions import SUBSCRIBER
 from event_bus.topology import EXCHANGES, QUEUES
 
 Accounts = Callable[[str], str]

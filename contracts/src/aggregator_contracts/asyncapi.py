@@ -14,12 +14,10 @@ from typing import Any, Final
 from pydantic.json_schema import models_json_schema
 
 from aggregator_contracts.events import CONTENT_TYPE, Event
-from aggregator_contracts.topology import EXCHANGE, SUBSCRIPTIONS
+from aggregator_contracts.topology import EXCHANGE, SUBSCRIBER, SUBSCRIPTIONS
 
 BINDING_VERSION: Final = "0.3.0"
 DISTRIBUTION: Final = "aggregator-contracts"
-SUBSCRIBER: Final = "subscriber"
-"""The broker account of other systems; the names of their queues begin with it and a dot."""
 
 Document = dict[str, Any]
 

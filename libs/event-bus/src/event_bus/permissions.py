@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from aggregator_contracts import EVENT_CLASSES
-from aggregator_contracts.topology import EXCHANGE, SERVICES, SUBSCRIPTIONS, dead_letter_exchange, parked_queue
+from aggregator_contracts.topology import (
+    EXCHANGE,
+    SERVICES,
+    SUBSCRIBER,
+    SUBSCRIPTIONS,
+    dead_letter_exchange,
+    parked_queue,
+)
 
-SUBSCRIBER: Final = "subscriber"
-"""The account of other systems, and what the names of all their queues begin with."""
 NOTHING: Final = "^$"
 
 

@@ -8,7 +8,6 @@ from typing import Final
 from devstack.broker_management import BrokerManagement
 
 DEFINITIONS: Final = Path(__file__).parents[4] / "deploy/rabbitmq/definitions.json"
-SUBSCRIBER: Final = "subscriber"
 
 
 def prepare_broker(management: BrokerManagement, passwords: Mapping[str, str]) -> None:

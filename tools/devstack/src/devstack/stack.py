@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from aggregator_contracts.topology import SUBSCRIBER
 from devstack import api_access
-from devstack.broker_accounts import SUBSCRIBER, prepare_broker
+from devstack.broker_accounts import prepare_broker
 from devstack.child import Child, Command
 from devstack.conditions import wait_until
 from devstack.databases import ADMINISTRATOR, DATABASES, owner_of, prepare_databases

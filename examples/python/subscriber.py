@@ -1,0 +1,131 @@
+"""Keeps the cheapest price in stock of each product, from the events of the product aggregator.
+
+    python subscriber.py AMQP_URL [STATE_FILE] [QUEUE]
+
+Needs Python 3.11 and aio-pika. Prints a line of JSON for each thing that is new. What it knows is in SQLite, in one
+transaction with what it has seen, and a message is acknowledged after that: killed at any moment, it has stored each
+event once. While it is away its queue keeps the events. SIGTERM and Ctrl-C stop it between two messages.
+"""
+
+import asyncio
+import contextlib
+import json
+import signal
+import sqlite3
+import sys
+from typing import Any
+
+import aio_pika
+
+EXCHANGE = "aggregator.events"
+TYPES = ["catalog.#", "offers.#"]  # everything
+RECONNECT_SECONDS = 1
+LOST = (aio_pika.exceptions.AMQPException, OSError, RuntimeError)  # what a connection that breaks raises
+TABLES = """
+    CREATE TABLE IF NOT EXISTS seen (event_id TEXT PRIMARY KEY);
+    CREATE TABLE IF NOT EXISTS product (id TEXT PRIMARY KEY, version INTEGER, name TEXT);
+    CREATE TABLE IF NOT EXISTS price (
+        product_id TEXT PRIMARY KEY, revision INTEGER, observed_at TEXT, lowest INTEGER);
+"""
+# These two change nothing when what we have is as new.
+NEWER_PRODUCT = """
+    INSERT INTO product VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET version = excluded.version, name = excluded.name
+    WHERE excluded.version > product.version"""
+NEWER_PRICE = """
+    INSERT INTO price VALUES (?, ?, ?, ?) ON CONFLICT (product_id) DO UPDATE
+    SET revision = excluded.revision, observed_at = excluded.observed_at, lowest = excluded.lowest
+    WHERE (excluded.revision, excluded.observed_at) > (price.revision, price.observed_at)"""
+
+
+def moment(time: str) -> str:
+    """The time with six digits after the second, as which times compare like texts."""
+    whole, _, fraction = time.removesuffix("Z").partition(".")
+    return f"{whole}.{fraction:0<6}Z"
+
+
+def apply(event: Any, state: sqlite3.Connection) -> list[dict[str, Any]]:
+    """Store what is new in the event; returns that."""
+    news: list[dict[str, Any]] = []
+    if not state.execute("INSERT OR IGNORE INTO seen VALUES (?)", [event["id"]]).rowcount:
+        return news
+    data = event["data"]
+    match event["type"]:
+        case "catalog.product-created.v1" | "catalog.product-updated.v1" | "catalog.product-deleted.v1":
+            # A deletion has no name. Its row stays, so that what comes late does not bring the product back.
+            row = [data["product_id"], data["version"], data.get("name")]
+            if state.execute(NEWER_PRODUCT, row).rowcount:
+                news.append({"product": data["product_id"], "version": data["version"], "name": data.get("name")})
+        case "offers.offers-updated.v1":
+            for update in data["updates"]:
+                lowest = min((o["price"] for o in update["offers"] if o["items_in_stock"]), default=None)
+                row = [update["product_id"], update["revision"], moment(update["observed_at"]), lowest]
+                if state.execute(NEWER_PRICE, row).rowcount:
+                    news.append({"product": update["product_id"], "revision": update["revision"], "lowest": lowest})
+    return news
+
+
+async def handle(message: aio_pika.abc.AbstractIncomingMessage, state: sqlite3.Connection) -> None:
+    try:
+        with state:  # commits, or rolls back
+            news = apply(json.loads(message.body), state)
+    except (ValueError, LookupError, TypeError) as error:
+        # No event of this contract. It would come back for ever, so it is put away, and the log says why.
+        say(f"refused {message.message_id}: {error!r}")
+        await message.reject(requeue=False)
+        return
+    for line in news:
+        print(json.dumps(line), flush=True)
+    await message.ack()
+
+
+async def subscribe(url: str, queue_name: str, state: sqlite3.Connection, stopping: asyncio.Event) -> None:
+    """From connecting until the connection is lost, or until we are to stop."""
+    async with await aio_pika.connect(url, timeout=10, heartbeat=10) as connection:
+        ended = asyncio.Event()  # by the broker, or by us
+        connection.close_callbacks.add(lambda *_: ended.set())
+        channel = await connection.channel()
+        channel.close_callbacks.add(lambda *_: ended.set())
+        await channel.set_qos(prefetch_count=20)
+        queue = await channel.declare_queue(queue_name, durable=True, arguments={"x-queue-type": "quorum"})
+        for types in TYPES:
+            await queue.bind(EXCHANGE, types)  # the exchange is not ours to declare
+
+        async def consume(message: aio_pika.abc.AbstractIncomingMessage) -> None:
+            if stopping.is_set():
+                return  # back to the queue, when the connection closes
+            try:
+                await handle(message, state)
+            except (*LOST, sqlite3.Error) as error:  # not acknowledged: it comes again
+                say(f"not handled {message.message_id}: {error!r}")
+                ended.set()
+
+        await queue.consume(consume)
+        say(f"subscribed to {queue_name}")
+        waiting = {asyncio.create_task(ended.wait()), asyncio.create_task(stopping.wait())}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+
+
+async def main(url: str, state_file: str = "subscriber.sqlite3", queue_name: str = "subscriber.example-python") -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    state = sqlite3.connect(state_file)
+    state.executescript(TABLES)
+    while not stopping.is_set():
+        try:
+            await subscribe(url, queue_name, state, stopping)
+        except LOST as error:
+            say(f"not subscribed: {error!r}")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), RECONNECT_SECONDS)
+    state.close()
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

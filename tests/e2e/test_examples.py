@@ -1,0 +1,181 @@
+"""The examples for other systems, on a live stack with the account that other systems have."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+from uuid import uuid4
+
+import aio_pika
+import pytest
+from tests.node_tools import NODE, ROOT, require
+
+from aggregator_contracts import OffersUpdated, ProductCreated, ProductState
+from devstack import loopback_http
+from devstack.conditions import wait_until
+from devstack.settings import StackSettings
+from devstack.stack import Stack
+
+SECONDS: Final = 60.0
+STOP_SECONDS: Final = 15.0
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    ports = ("CATALOG_PORT", "PRICE_HISTORY_PORT", "SIMULATOR_PORT", "RABBITMQ_PORT")
+    environment = {"STACK_DIR": str(tmp_path_factory.mktemp("stack")), **dict.fromkeys(ports, "0"), "DEMO": "0"}
+    with Stack(StackSettings.from_environment({**environment, "OFFERS_POLL_INTERVAL_SECONDS": "1"})) as stack:
+        yield stack
+
+
+class Example:
+    """An example as a process, with all that it said over its runs."""
+
+    def __init__(self, command: list[str | Path], stack: Stack, folder: Path) -> None:
+        self.queue = f"subscriber.test-{uuid4().hex}"
+        url = stack.description()["rabbitmq_subscriber_url"]
+        self._command = [*command, url, folder / "state.sqlite3", self.queue]
+        self._out, self._err = folder / "out", folder / "err"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._said_before = 0
+
+    def start(self) -> None:
+        self._said_before = self.subscribed()
+        with self._out.open("ab") as out, self._err.open("ab") as err:
+            self._process = subprocess.Popen(self._command, stdout=out, stderr=err)
+        self.until(lambda: self.subscribed() > self._said_before)
+
+    def stop(self) -> int:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(STOP_SECONDS)
+
+    def kill(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            os.kill(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def subscribed(self) -> int:
+        return self.log().count(f"subscribed to {self.queue}")
+
+    def log(self) -> str:
+        return self._err.read_text() if self._err.exists() else ""
+
+    def news(self) -> list[Json]:
+        """Its whole lines."""
+        lines = self._out.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        assert wait_until(condition, seconds=SECONDS), f"{self.news()}\n{self.log()}"
+
+
+@pytest.fixture(params=["python", "node"])
+def example(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> Iterator[Example]:
+    command: list[str | Path] = [sys.executable, ROOT / "examples/python/subscriber.py"]
+    if request.param == "node":
+        require(ROOT / "examples/node/node_modules/amqplib")
+        command = [require(NODE), ROOT / "examples/node/subscriber.js"]
+    example = Example(command, stack, tmp_path)
+    example.start()
+    yield example
+    example.kill()
+
+
+@pytest.fixture
+def products(stack: Stack) -> str:
+    return f"{stack.description()['catalog_url']}/api/v1/products"
+
+
+def deliver(stack: Stack, queue: str, bodies: list[bytes]) -> None:
+    """Put messages straight into a queue, as a broker that delivers again would, or somebody who errs."""
+
+    async def publish() -> None:
+        async with await aio_pika.connect(stack.description()["rabbitmq_url"]) as connection:
+            channel = await connection.channel()
+            for body in bodies:
+                await channel.default_exchange.publish(aio_pika.Message(body, message_id="by hand"), queue)
+
+    asyncio.run(publish())
+
+
+def state(product_id: str, version: int, name: str) -> bytes:
+    whole = {"product_id": product_id, "version": version, "name": name, "description": ""}
+    return ProductCreated.of(ProductState.model_validate_json(json.dumps(whole))).to_json()
+
+
+def offers(product_id: str, revision: int, observed_at: str, price: int) -> bytes:
+    offer = {"id": "1", "price": price, "items_in_stock": 1}
+    update = {"product_id": product_id, "revision": revision, "observed_at": observed_at, "offers": [offer]}
+    envelope = {"specversion": "1.0", "id": str(uuid4()), "source": OffersUpdated.SOURCE, "type": OffersUpdated.TYPE}
+    return json.dumps({**envelope, "time": observed_at, "data": {"updates": [update]}}).encode()
+
+
+def versions(example: Example, product_id: str) -> list[tuple[int, str | None]]:
+    mine = [line for line in example.news() if line["product"] == product_id]
+    return [(line["version"], line["name"]) for line in mine if "version" in line]
+
+
+def prices(example: Example, product_id: str) -> list[tuple[int, int | None]]:
+    mine = [line for line in example.news() if line["product"] == product_id]
+    return [(line["revision"], line["lowest"]) for line in mine if "revision" in line]
+
+
+def test_an_example_follows_the_system_through_a_lost_connection_and_an_absence(
+    example: Example, stack: Stack, products: str
+) -> None:
+    product = loopback_http.call("POST", products, {"name": "Sekačka", "description": ""})
+    mine = f"{products}/{product['id']}"
+    example.until(lambda: versions(example, product["id"]) == [(1, "Sekačka")])
+    example.until(lambda: bool(prices(example, product["id"])))
+
+    assert stack.broker is not None
+    management = stack.broker.management
+
+    def cut_off() -> bool:
+        connections = [c for c in management.call("GET", "/connections") if c.get("user") == "subscriber"]
+        for connection in connections:
+            management.call("DELETE", f"/connections/{quote(connection['name'], safe='')}")
+        return bool(connections)
+
+    example.until(cut_off)
+    example.until(lambda: example.subscribed() == 2)
+    loopback_http.call("PATCH", mine, {"name": "Mower"}, headers={"Content-Type": "application/merge-patch+json"})
+    example.until(lambda: versions(example, product["id"]) == [(1, "Sekačka"), (2, "Mower")])
+
+    assert example.stop() == 0
+    loopback_http.call("DELETE", mine)
+    example.start()
+    expected = [(1, "Sekačka"), (2, "Mower"), (3, None)]
+    example.until(lambda: versions(example, product["id"]) == expected)
+    revisions = [revision for revision, _ in prices(example, product["id"])]
+    assert revisions == sorted(set(revisions)), "no update twice, none out of order"
+
+
+def test_an_example_takes_each_event_once_and_nothing_that_is_old(example: Example, stack: Stack) -> None:
+    product = str(uuid4())
+    again = state(product, 2, "two")
+    deliver(stack, example.queue, [again, again, state(product, 1, "one"), state(product, 2, "also two")])
+    whole, fraction, later = (f"2026-11-22T10:00:{second}Z" for second in ("00", "00.25", "01"))
+    observed = [(5, fraction, 50), (5, whole, 51), (4, later, 52), (5, later, 53), (6, whole, 54)]
+    deliver(stack, example.queue, [offers(product, *update) for update in observed])
+    deliver(stack, example.queue, [state(product, 3, "three")])
+    example.until(lambda: versions(example, product)[-1:] == [(3, "three")])
+    assert versions(example, product) == [(2, "two"), (3, "three")]
+    assert prices(example, product) == [(5, 50), (5, 53), (6, 54)]
+
+
+def test_an_example_puts_away_what_is_no_event_and_goes_on(example: Example, stack: Stack) -> None:
+    product = str(uuid4())
+    incomplete = json.dumps({"id": str(uuid4()), "type": ProductCreated.TYPE, "data": {}}).encode()
+    deliver(stack, example.queue, [b"nonsense", b"[]", b"null", incomplete, state(product, 1, "one")])
+    example.until(lambda: versions(example, product) == [(1, "one")])
+    assert example.log().count("refused by hand") == 4
+    assert example.stop() == 0
