@@ -23,15 +23,17 @@ UNION ALL
 ORDER BY ends LIMIT $3
 """  # noqa: S608 - our own constants
 # For each gap the chunks that end in it, and the one after them, which may begin in it: it has what is carried into the
-# gap, too. The head is there always, as it tells what holds now.
+# gap, too. The head is there always, as it tells what holds now. $5 says nothing new, and spares looking
+# into the months before it, which takes longer than to read the chunks.
 _TOUCHING: Final = f"""
 SELECT DISTINCT ON (ends) {_COLUMNS} FROM (
   SELECT chunk.* FROM unnest($2::timestamptz[], $3::timestamptz[]) AS gap (begins, ends)
   CROSS JOIN LATERAL (
     (SELECT {_COLUMNS} FROM chunks
-     WHERE product_no = $1 AND ends >= gap.begins AND ends < gap.ends ORDER BY ends LIMIT $4)
+     WHERE product_no = $1 AND ends >= $5 AND ends >= gap.begins AND ends < gap.ends ORDER BY ends LIMIT $4)
     UNION ALL
-    (SELECT {_COLUMNS} FROM chunks WHERE product_no = $1 AND ends >= gap.ends ORDER BY ends LIMIT 1)
+    (SELECT {_COLUMNS} FROM chunks
+     WHERE product_no = $1 AND ends >= $5 AND ends >= gap.ends ORDER BY ends LIMIT 1)
   ) AS chunk
   UNION ALL
   ({_HEAD})
@@ -82,4 +84,4 @@ async def touching_chunks(
     The first one of all from the beginning of the first gap on is there whether it lies in a gap or not.
     """
     bounds = [to_datetime(begins) for begins, _ in gaps], [to_datetime(ends) for _, ends in gaps]
-    return [Chunk.of(row) for row in await connection.fetch(_TOUCHING, product_no, *bounds, limit)]
+    return [Chunk.of(row) for row in await connection.fetch(_TOUCHING, product_no, *bounds, limit, bounds[0][0])]
