@@ -69,6 +69,10 @@ class Database:
             # each value, which over the partitions takes longer than running it.
             "jit": "off",
             "plan_cache_mode": "force_generic_plan",
+            # Such a plan is made while a table is small, and kept: to go through the whole of it must never be the one.
+            "enable_seqscan": "off",
+            "enable_hashjoin": "off",
+            "enable_mergejoin": "off",
         }
 
         async def connect() -> Any:
