@@ -161,6 +161,17 @@ async def test_a_subscriber_reads_all_events_from_a_queue_of_its_own(broker_acco
     assert received == {event.TYPE for event in EVENT_CLASSES}
 
 
+async def test_a_full_queue_of_a_subscriber_holds_nobody_up(broker_accounts: Accounts) -> None:
+    service, event = next(iter(OWN))
+    async with channel_of(broker_accounts(SUBSCRIBER)) as channel:
+        arguments: Any = {"x-queue-type": "quorum", "x-max-length": 1, "x-overflow": "reject-publish"}
+        queue = await channel.declare_queue("subscriber.full", durable=True, arguments=arguments)
+        await queue.bind(EXCHANGE, "#")
+        for _ in range(5):
+            await publish(broker_accounts(service), EXCHANGE, event.TYPE)
+        assert (await channel.declare_queue("subscriber.full", passive=True)).declaration_result.message_count == 1
+
+
 @pytest.mark.parametrize("name", ["shop.offers", "subscriberX.offers", "catalog-api.offers", "another"])
 async def test_a_subscriber_declares_no_queue_under_another_name(broker_accounts: Accounts, name: str) -> None:
     async with channel_of(broker_accounts(SUBSCRIBER)) as channel:

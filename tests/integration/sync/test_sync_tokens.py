@@ -137,6 +137,16 @@ async def test_a_stored_token_is_encrypted_and_keys_are_changed_without_asking_f
     assert len(sync.calls("auth")) == 1
 
 
+async def test_a_token_that_can_not_be_stored_is_not_logged_either(sync: "Sync") -> None:
+    token = "given-canary-0123456789"
+    sync.query("ALTER TABLE access_tokens ADD CHECK (value = '')")
+    worker = sync.start(offers_access_token=token)
+    await sync.until(lambda: worker.log.count("loop_failed") > 1)
+    assert token not in worker.log
+    assert token not in (failed := sync.cli("token", "set", token)).stdout + failed.stderr
+    assert failed.returncode == 1
+
+
 async def refusing_worker(sync: "Sync", keys: str) -> "Worker":
     worker = sync.start(offers_token_keys=keys)
     await sync.until(lambda: "OFFERS_TOKEN_KEYS" in worker.log)

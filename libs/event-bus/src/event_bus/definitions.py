@@ -1,4 +1,4 @@
-"""RabbitMQ's definitions of all that we need there: exchanges, queues, bindings, accounts and what these may do.
+"""RabbitMQ's definitions of all that we need there: exchanges, queues, bindings, accounts, what these may do and hold.
 
 Run as `event-bus-definitions`, to be loaded when a broker starts (`load_definitions`) or with `rabbitmqctl
 import_definitions`. Loading them again changes nothing but passwords. For RabbitMQ 3.10 and 4.
@@ -17,12 +17,14 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aggregator_contracts.topology import EXCHANGE
+from aggregator_contracts.topology import EXCHANGE, SUBSCRIBER
 from event_bus.permissions import PERMISSIONS
 from event_bus.topology import BINDINGS, EXCHANGES, QUEUES
 
 VHOST: Final = "aggregator"
 _SALT_BYTES: Final = 4
+SUBSCRIBERS_BYTES: Final = 2**30
+"""What the queue of another system holds at most: some three million products' offers."""
 
 Json = dict[str, Any]
 
@@ -54,7 +56,20 @@ def definitions(vhost: str = VHOST, passwords: Mapping[str, str] | None = None, 
     users = (
         {} if passwords is None else {"users": [_user(prefix + p.account, passwords[p.account]) for p in PERMISSIONS]}
     )
-    return {"vhosts": [{"name": vhost}], **users, **accounts, **_topology(vhost)}
+    return {"vhosts": [{"name": vhost}], **users, **accounts, "policies": [_bounds(vhost)], **_topology(vhost)}
+
+
+def _bounds(vhost: str) -> Json:
+    # A policy's overflow comes before that of a quorum queue's arguments. A full queue loses its oldest messages: one that
+    # rejects new ones would have every publisher wait for ever, and one without a bound fills the disk.
+    return {
+        "vhost": vhost,
+        "name": "subscribers",
+        "pattern": rf"^{SUBSCRIBER}\.",
+        "apply-to": "queues",
+        "priority": 0,
+        "definition": {"max-length-bytes": SUBSCRIBERS_BYTES, "overflow": "drop-head"},
+    }
 
 
 def _topology(vhost: str) -> Json:

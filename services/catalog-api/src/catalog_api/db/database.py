@@ -68,6 +68,7 @@ class Database:
         self._engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=connect,
+            hide_parameters=True,  # what people write is not for the log
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=pool_timeout,

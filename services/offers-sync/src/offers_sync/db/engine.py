@@ -34,6 +34,7 @@ def create_engine(dsn: str, disk: DatabaseDisk | None = None) -> AsyncEngine:
     engine = create_async_engine(
         "postgresql+asyncpg://",
         async_creator=connect,
+        hide_parameters=True,  # the access token is among them
         pool_size=POOL_SIZE,
         max_overflow=0,
         # No pre-ping: it would cost a round trip for each statement. The first error of a lost connection empties the
@@ -54,7 +55,7 @@ def create_session_engine(dsn: str, *, frozen_seconds: float) -> AsyncEngine:
             dsn, {"idle_session_timeout": milliseconds, "idle_in_transaction_session_timeout": milliseconds}
         )
 
-    return create_async_engine("postgresql+asyncpg://", async_creator=connect, poolclass=NullPool)
+    return create_async_engine("postgresql+asyncpg://", async_creator=connect, hide_parameters=True, poolclass=NullPool)
 
 
 async def _connect(dsn: str, settings: dict[str, str]) -> _Session:

@@ -82,6 +82,7 @@ class Database:
         self._engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=connect,
+            hide_parameters=True,
             pool_size=limits.connections,
             max_overflow=0,
             pool_timeout=limits.wait_seconds,
