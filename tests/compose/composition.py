@@ -80,10 +80,10 @@ class Composition:
             self.url("RABBITMQ_MANAGEMENT_PORT"), "administrator", self.secret("rabbitmq", "administrator")
         )
 
-    def rabbitmq_url(self) -> str:
-        """AMQP, as an administrator."""
+    def rabbitmq_url(self, account: str = "administrator") -> str:
+        """AMQP for an account of the broker."""
         port = self.environment["RABBITMQ_PORT"]
-        return f"amqp://administrator:{self.secret('rabbitmq', 'administrator')}@127.0.0.1:{port}/aggregator"
+        return f"amqp://{account}:{self.secret('rabbitmq', account)}@127.0.0.1:{port}/aggregator"
 
     def query(self, database: str, sql: str) -> list[str]:
         """Rows of one of the databases, as text."""

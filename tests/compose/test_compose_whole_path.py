@@ -49,7 +49,10 @@ def description(composition: Composition, offers_ms: DocumentedOffersMs) -> dict
     )
     scale = [word for worker in WORKERS for word in ("--scale", f"{worker}=2")]
     composition.compose("up", "--build", "--detach", "--wait", *scale)
-    return {"catalog_url": composition.url("CATALOG_PORT"), "rabbitmq_url": composition.rabbitmq_url()}
+    return {
+        "catalog_url": composition.url("CATALOG_PORT"),
+        "rabbitmq_subscriber_url": composition.rabbitmq_url("subscriber"),
+    }
 
 
 @pytest.mark.usefixtures("description")

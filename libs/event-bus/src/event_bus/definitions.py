@@ -60,8 +60,8 @@ def definitions(vhost: str = VHOST, passwords: Mapping[str, str] | None = None, 
 
 
 def _bounds(vhost: str) -> Json:
-    # A policy's overflow comes before that of a quorum queue's arguments. A full queue loses its oldest messages: one that
-    # rejects new ones would have every publisher wait for ever, and one without a bound fills the disk.
+    # A policy's overflow comes before that of a quorum queue's arguments. A full queue loses its oldest messages: one
+    # that rejects new ones would have every publisher wait for ever, and one without a bound fills the disk.
     return {
         "vhost": vhost,
         "name": "subscribers",
