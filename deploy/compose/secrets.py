@@ -18,6 +18,8 @@ VHOST = "aggregator"
 ADMINISTRATOR = "administrator"
 # Each service with the name of its database, which is also its role's.
 DATABASES = {"catalog-api": "catalog", "offers-sync": "offers_sync", "price-history": "price_history"}
+# The volumes of those whose servers know something that their workers don't; the others have one for all.
+WORKERS = {"catalog-api": ("catalog-api-worker",), "price-history": ("price-history-worker",)}
 
 
 def write(volume: str, name: str, content: str) -> None:
@@ -35,6 +37,12 @@ def password(volume: str, name: str, variable: str | None = None) -> str:
     value = given or (file.read_text() if file.exists() else secrets.token_hex(24))
     write(volume, name, value)
     return value
+
+
+def tell(service: str, name: str, content: str) -> None:
+    """Put a file where every process of a service has it."""
+    for volume in (service, *WORKERS.get(service, ())):
+        write(volume, name, content)
 
 
 def account(name: str, secret: str, tags: str) -> dict[str, str]:
@@ -55,7 +63,7 @@ password("postgres", "superuser")
 password("grafana", ADMINISTRATOR, "GRAFANA_PASSWORD")
 for service, database in DATABASES.items():
     variable = f"{database.upper()}_DB_PASSWORD"
-    write(service, "DATABASE_URL", database_url(database, database, variable))
+    tell(service, "DATABASE_URL", database_url(database, database, variable))
     write(f"{service}-migrate", "DATABASE_URL", database_url(database, f"{database}_owner", f"OWNER_OF_{variable}"))
 write("price-history", "PRICE_HISTORY_TOKEN", password("catalog-api", "PRICE_HISTORY_TOKEN", "PRICE_HISTORY_TOKEN"))
 
@@ -66,7 +74,7 @@ accounts = {
     for name in (*(permission["user"] for permission in definitions["permissions"]), ADMINISTRATOR)
 }
 for service in DATABASES:
-    write(service, "RABBITMQ_URL", f"amqp://{service}:{quote(accounts[service], safe='')}@rabbitmq:5672/{VHOST}")
+    tell(service, "RABBITMQ_URL", f"amqp://{service}:{quote(accounts[service], safe='')}@rabbitmq:5672/{VHOST}")
 definitions["users"] = [
     account(name, secret, name if name == ADMINISTRATOR else "") for name, secret in accounts.items()
 ]

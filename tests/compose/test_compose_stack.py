@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import stat
 import threading
 from collections.abc import Iterator
@@ -190,7 +191,7 @@ def test_a_process_is_told_its_own_secrets_and_no_others(made: Composition, serv
     script = "cat /run/secrets/* 2>/dev/null; exit 0"
     readable = made.compose("exec", "-T", service, "sh", "-c", script)
     seen = {name for name, value in values.items() if value in readable}
-    token = {"PRICE_HISTORY_TOKEN"} & ({"PRICE_HISTORY_TOKEN"} if own in ("catalog", "price-history") else set())
+    token = {"PRICE_HISTORY_TOKEN"} if service in ("catalog-api", "price-history-api") else set()
     expected = (
         set() if own == "-" else {f"{prefix.removesuffix('_API')}_DB_PASSWORD", f"{prefix}_RABBITMQ_PASSWORD"} | token
     )
@@ -226,7 +227,9 @@ def test_an_image_has_no_secrets_and_nothing_that_builds(made: Composition, imag
     for python in ("/app/bin/python", "python3"):
         assert docker("run", "--rm", "--entrypoint", python, name, "-c", modules).strip() == "[]"
     (inspected,) = json.loads(docker("image", "inspect", name))
-    assert inspected["Config"]["Labels"]["org.opencontainers.image.title"] == image
+    labels = inspected["Config"]["Labels"]
+    assert labels["org.opencontainers.image.title"] == image
+    assert labels["org.opencontainers.image.version"] == "test"
     assert inspected["Config"]["Healthcheck"]["Test"] == ["CMD", "healthy", "/healthz"]
 
 
@@ -313,3 +316,20 @@ def test_data_outlives_make_down(made: Composition) -> None:
     made.run("make", "up")
 
     assert {product["id"] for product in every_product(made)} == before
+
+
+def test_where_access_is_required_the_first_token_opens_the_catalog_and_the_history_behind_it(
+    made: Composition,
+) -> None:
+    product = next(every_product(made))["id"]
+    urls = [f"{made.catalog}/products/{product}{rest}" for rest in ("", "/trend?period=1h&resolution=raw")]
+    made.compose("up", "--detach", "--wait", API_AUTH="required")
+
+    told = re.findall(r"agg_\w+", made.compose("logs", "--no-log-prefix", "catalog-api-migrate"))
+    assert len(told) == 1
+    for url in urls:
+        assert " answered 401: " in str(loopback_http.failure(url))
+        assert loopback_http.failure(url, headers={"Authorization": f"Bearer {told[0]}"}) is None
+    behind = f"{made.url('PRICE_HISTORY_PORT')}/api/v1/products/{product}/trend?period=1h&resolution=raw"
+    assert " answered 401: " in str(loopback_http.failure(behind))
+    assert " answered 401: " in str(loopback_http.failure(behind, headers={"Authorization": f"Bearer {told[0]}"}))

@@ -1,6 +1,7 @@
 """What can be held against the Compose files without a Docker engine; tests/compose runs them."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from lifecycle import ProcessSettings
 
 ROOT = Path(__file__).parents[2]
 FILES = ("docker-compose.yml", "deploy/compose/simulator.yml")
+WITHOUT_SIMULATOR = "deploy/compose/no-simulator.yml"
 SERVICES: dict[str, Any] = {
     name: service for file in FILES for name, service in yaml.safe_load((ROOT / file).read_text())["services"].items()
 }
@@ -48,15 +50,56 @@ def test_a_service_may_do_little(name: str) -> None:
     assert "container_name" not in service
 
 
-@pytest.mark.parametrize("name", sorted(SERVICES.keys() - ENDING))
-def test_a_service_that_stays_comes_back_and_is_bounded(name: str) -> None:
-    assert SERVICES[name]["restart"] == "unless-stopped"
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_bounded(name: str) -> None:
     assert set(SERVICES[name]["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - ENDING))
+def test_a_service_that_stays_comes_back(name: str) -> None:
+    assert SERVICES[name]["restart"] == "unless-stopped"
 
 
 @pytest.mark.parametrize("name", sorted(ENDING))
 def test_a_service_that_ends_is_not_started_again(name: str) -> None:
     assert SERVICES[name]["restart"] == "no"
+
+
+def test_an_image_of_ours_is_built_and_never_pulled_unless_that_is_asked_for() -> None:
+    """`never` is what builds a missing image without asking a registry for it; `build` would build at each start."""
+    parsed = [yaml.safe_load((ROOT / file).read_text())["services"] for file in (*FILES, WITHOUT_SIMULATOR)]
+    ours = [service for services in parsed for service in services.values() if "IMAGE_PREFIX" in service["image"]]
+
+    assert len(ours) == 10
+    assert {service.get("pull_policy") for service in ours} == {"${PULL_POLICY:-never}"}
+    built = {service["image"] for service in ours if "build" in service}
+    assert built == {service["image"] for service in ours}
+
+
+def test_an_image_is_labelled_with_the_version_asked_for_or_that_of_its_packages() -> None:
+    built = [service["build"] for service in SERVICES.values() if "build" in service]
+    default = re.search(r"^ARG VERSION=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    packages = {
+        tomllib.loads(file.read_text())["project"]["version"]
+        for file in (*ROOT.glob("services/*/pyproject.toml"), ROOT / "tools/offers-simulator/pyproject.toml")
+    }
+
+    assert len(built) == 4
+    assert all(build["args"]["VERSION"] is None for build in built)  # the environment's where there is one
+    assert default is not None
+    assert packages == {default[1]}
+
+
+def test_a_migration_is_told_nothing_of_the_offers_ms() -> None:
+    assert not [name for name in SERVICES["offers-sync-migrate"]["environment"] if name.startswith("OFFERS_")]
+
+
+def test_grafana_takes_its_password_at_each_start() -> None:
+    """It reads the administrator's only when it makes its database."""
+    grafana = SERVICES["grafana"]
+
+    assert any(mount.startswith("/var/lib/grafana:") for mount in grafana["tmpfs"])
+    assert not [volume for volume in grafana["volumes"] if "/var/lib/grafana" in volume]
 
 
 def test_every_password_and_token_comes_from_the_environment_without_a_default() -> None:
