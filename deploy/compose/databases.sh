@@ -5,7 +5,6 @@ set -eu
 PGPASSWORD=$(cat /run/secrets/superuser)
 export PGPASSWORD
 
-psql -X --quiet --dbname=postgres --command='REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC'
 for database in catalog offers_sync price_history; do
     DATABASE=$database \
         OWNER=${database}_owner OWNER_PASSWORD=$(cat "/run/secrets/${database}_owner") \

@@ -1,5 +1,6 @@
 -- A service's database with its two roles: the owner, for `migrate`, and the role that everything else runs in, which
--- reads and writes rows and can neither make, change, empty nor drop anything. Nobody else may enter.
+-- reads and writes rows and can neither make, change, empty nor drop anything. Nobody else may enter, and neither role
+-- any other database.
 --
 --   DATABASE=catalog OWNER=catalog_owner OWNER_PASSWORD=… ROLE=catalog ROLE_PASSWORD=… psql -X -d postgres -f roles.sql
 --
@@ -24,6 +25,10 @@ ALTER ROLE :"role" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD :'role_pas
 
 SELECT format('CREATE DATABASE %I', :'database')
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
+-- In the two that every server has, anyone could make temporary tables without end.
+SELECT format('REVOKE CONNECT ON DATABASE %I FROM PUBLIC', datname) FROM pg_database
+WHERE datname IN ('postgres', 'template1') \gexec
+
 \connect :"database"
 REASSIGN OWNED BY :"role" TO :"owner";
 ALTER DATABASE :"database" OWNER TO :"owner";

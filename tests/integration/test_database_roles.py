@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from datetime import date
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +13,7 @@ import pytest
 from psycopg2.errors import InsufficientPrivilege
 
 from catalog_api.db.migrate import migrate as migrate_catalog
-from devstack.databases import make_roles
+from devstack.databases import ADMINISTRATOR, make_roles, owner_of, prepare_databases
 from devstack.postgresql import PostgresServer
 from devstack.throwaway import throwaway_postgres
 from offers_sync.db.migrate import migrate as migrate_sync
@@ -111,6 +112,14 @@ def test_nobody_enters_the_database_of_another(server: PostgresServer, database:
             psycopg2.connect(server.dsn(other, role, PASSWORD))
 
 
+@pytest.mark.parametrize("database", DATABASES)
+@pytest.mark.parametrize("other", ["postgres", "template1"])
+def test_nobody_enters_the_databases_that_every_server_has(server: PostgresServer, database: str, other: str) -> None:
+    for role in (database, f"{database}_owner"):
+        with pytest.raises(psycopg2.OperationalError, match=f'permission denied for database "{other}"'):
+            psycopg2.connect(server.dsn(other, role, PASSWORD))
+
+
 def test_price_history_adds_and_drops_months_and_nothing_else(server: PostgresServer) -> None:
     dsn = server.dsn("price_history", "price_history", PASSWORD)
     month = date(1999, 12, 1)
@@ -150,6 +159,35 @@ def test_run_again_it_changes_nothing_but_passwords(server: PostgresServer) -> N
         psycopg2.connect(server.dsn("catalog", "catalog", PASSWORD))
     assert rows(server.dsn("catalog", "catalog", "another"), "SELECT 1") == [(1,)]
     prepare(server, "catalog")
+
+
+def test_what_the_administrator_of_devstack_made_is_the_owners_who_is_no_administrator(tmp_path: Path) -> None:
+    passwords = dict.fromkeys((ADMINISTRATOR, *DATABASES, *map(owner_of, DATABASES)), PASSWORD)
+    server = throwaway_postgres(tmp_path)
+    server.start()
+    try:
+        server.wait_until_ready()
+        prepare_databases(server, passwords)
+        for database, migrate in MIGRATIONS.items():
+            migrate(server.dsn(database, ADMINISTRATOR, PASSWORD))
+            rows(server.dsn(database, database, PASSWORD), f"TABLE {tables(server, database)[0]}")
+        rows(server.dsn(), "GRANT administrator TO catalog_owner, price_history")  # as earlier versions did
+        prepare_databases(server, passwords)
+        for database, migrate in MIGRATIONS.items():
+            owners = rows(server.dsn(database), "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
+            assert owners == [(owner_of(database),)]
+            migrate(server.dsn(database, owner_of(database), PASSWORD))
+            rows(server.dsn(database, owner_of(database), PASSWORD), "CREATE TABLE a_later_version (id int)")
+            rows(server.dsn(database, database, PASSWORD), "SELECT * FROM a_later_version")
+        assert (
+            rows(
+                server.dsn(),
+                "SELECT member::regrole::text FROM pg_auth_members WHERE roleid = 'administrator'::regrole",
+            )
+            == []
+        )
+    finally:
+        server.stop()
 
 
 def test_a_database_of_one_role_is_handed_over_to_its_new_owner(server: PostgresServer) -> None:

@@ -70,6 +70,20 @@ def test_settings_have_defaults_and_take_levels_in_any_case(monkeypatch: pytest.
     assert (settings.log_level, settings.prefetch) == ("DEBUG", 20)
 
 
+def test_settings_that_are_shown_show_no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Urls(Settings):
+        database_url: DatabaseUrl
+        rabbitmq_url: BrokerUrls
+
+    with_environment(monkeypatch, {"DATABASE_URL": "postgresql://u:hunter2@h/d", "PREFETCH": "7"})
+    monkeypatch.setenv("RABBITMQ_URL", "amqp://u:hunter2@h/v,amqp://u:hunter2@i/v")
+    settings = load_settings(Urls)
+    assert "hunter2" in settings.database_url
+    assert "hunter2" in settings.rabbitmq_url
+    assert "prefetch=7" in repr(settings)
+    assert "hunter2" not in repr(settings) + str(settings)
+
+
 def client(readiness: Readiness) -> TestClient:
     return TestClient(Starlette(routes=health_routes(readiness)))
 

@@ -160,10 +160,16 @@ class Sync:
         await self.until(worker.ready, 60)
         return worker
 
-    def cli(self, *arguments: str, **settings: object) -> "subprocess.CompletedProcess[str]":
+    def cli(self, *arguments: str, stdin: str = "", **settings: object) -> "subprocess.CompletedProcess[str]":
         known = {"database_url": self.dsn, "offers_base_url": self.simulator.base_url, **settings}
         return subprocess.run(
-            [CLI, *arguments], env=environment(**known), capture_output=True, text=True, timeout=30, check=False
+            [CLI, *arguments],
+            env=environment(**known),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
         )
 
     async def create(self, count: int = 1) -> list[UUID]:

@@ -171,9 +171,16 @@ async def test_without_its_key_a_token_is_neither_used_nor_replaced(sync: "Sync"
     assert stored_token(sync) == "of-the-same-account"
 
 
+@pytest.mark.parametrize("argument", [(), ("-",)])
+def test_a_token_is_read_where_no_list_of_processes_shows_it(sync: "Sync", argument: tuple[str, ...]) -> None:
+    assert sync.cli("token", "set", *argument, stdin="from-a-pipe\n").returncode == 0
+    assert stored_token(sync) == "from-a-pipe"
+
+
 def test_token_commands_say_what_is_wrong(sync: "Sync") -> None:
     assert sync.cli("token", "show").stderr == "offers-sync: no token is stored\n"
     assert sync.cli("token", "set", "a b").returncode == 1
+    assert sync.cli("token", "set").returncode == 1
     nowhere = sync.cli("token", "show", database_url="postgresql://127.0.0.1:1/none")
     assert nowhere.stderr == "offers-sync: the database does not answer\n"
     malformed = sync.cli("work", rabbitmq_url="amqp://x", offers_base_url="ftp://x")

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 MAX_PORT: Final = 65535
 
@@ -51,9 +51,10 @@ def _origins(value: Any) -> Any:
     return origins
 
 
-DatabaseUrl = Annotated[str, AfterValidator(_libpq_url)]
+# Both hold a password: it is in no repr of settings.
+DatabaseUrl = Annotated[str, AfterValidator(_libpq_url), Field(repr=False)]
 """A libpq URL, `postgresql://…` or `postgres://…`, with whatever parameters libpq takes."""
-BrokerUrls = Annotated[str, AfterValidator(_amqp_urls)]
+BrokerUrls = Annotated[str, AfterValidator(_amqp_urls), Field(repr=False)]
 """One node's AMQP URL, or several separated by commas."""
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 """An HTTP URL to which paths are added."""

@@ -24,8 +24,9 @@ def owner_of(database: str) -> str:
 def prepare_databases(server: PostgresServer, passwords: Mapping[str, str]) -> None:
     """Create what is not there yet: a database for each service, which only its own roles may enter.
 
-    The administrator, whose account `stack.json` tells, is a superuser. What it creates belongs to the services'
-    owners too, so that a service started by hand with that account does not lock out its own.
+    The administrator, whose account `stack.json` tells, is a superuser. The running role may use what it creates at
+    once, and from the next start on it is the owner's, so that a service started by hand with that account does not
+    lock out its own.
 
     Raises:
         OSError: the server refused it.
@@ -35,17 +36,15 @@ def prepare_databases(server: PostgresServer, passwords: Mapping[str, str]) -> N
         connection.autocommit = True
         cursor = connection.cursor()
         _ensure_administrator(cursor, passwords[ADMINISTRATOR])
-        cursor.execute("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
         for database in DATABASES:
             owner = owner_of(database)
             make_roles(server.dsn(), database, owner=(owner, passwords[owner]), role=(database, passwords[database]))
-            names = {"owner": sql.Identifier(owner), "role": sql.Identifier(database)}
-            cursor.execute(sql.SQL("REVOKE administrator FROM {role}").format(**names))
-            cursor.execute(sql.SQL("GRANT administrator TO {owner} WITH INHERIT TRUE, SET FALSE").format(**names))
+            for member in (owner, database):  # folders of earlier versions know them as such
+                cursor.execute(sql.SQL("REVOKE administrator FROM {}").format(sql.Identifier(member)))
     finally:
         connection.close()
     for database in DATABASES:
-        _share_what_the_administrator_makes(server.dsn(database), database)
+        _hand_over_what_the_administrator_makes(server.dsn(database), owner_of(database), database)
 
 
 def make_roles(dsn: str, database: str, *, owner: tuple[str, str], role: tuple[str, str]) -> None:
@@ -73,10 +72,13 @@ def _connection_variables(dsn: str) -> dict[str, str]:
     return {variable: given[name] for name, variable in named.items() if name in given}
 
 
-def _share_what_the_administrator_makes(dsn: str, role: str) -> None:
+def _hand_over_what_the_administrator_makes(dsn: str, owner: str, role: str) -> None:
     connection = psycopg2.connect(dsn)
     try:
         connection.autocommit = True
+        connection.cursor().execute(
+            sql.SQL(f"REASSIGN OWNED BY {ADMINISTRATOR} TO {{owner}}").format(owner=sql.Identifier(owner))
+        )
         for rights in ("SELECT, INSERT, UPDATE, DELETE ON TABLES", "SELECT, USAGE ON SEQUENCES"):
             statement = f"ALTER DEFAULT PRIVILEGES FOR ROLE {ADMINISTRATOR} IN SCHEMA public GRANT {rights} TO {{role}}"
             connection.cursor().execute(sql.SQL(statement).format(role=sql.Identifier(role)))

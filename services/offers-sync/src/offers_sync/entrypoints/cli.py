@@ -1,6 +1,8 @@
 """The command line `offers-sync`."""
 
+import sys
 from collections.abc import Coroutine
+from getpass import getpass
 from typing import Annotated, Any, NoReturn
 
 import psycopg2
@@ -65,9 +67,16 @@ def show_token(
 
 
 @token_app.command("set")
-def set_token(token: str) -> None:
+def set_token(
+    token: Annotated[
+        str | None,
+        typer.Argument(help="Read from standard input where it is - or not given: no other user sees it there."),
+    ] = None,
+) -> None:
     """Use TOKEN, of the same account, from now on; running workers notice within seconds."""
     settings = load_settings(TokenSettings)
+    if token in (None, "-"):
+        token = getpass("Token: ") if sys.stdin.isatty() else sys.stdin.read().strip()
     if not is_token(token):
         _fail("a token is 1 to 4096 visible ASCII characters")
 

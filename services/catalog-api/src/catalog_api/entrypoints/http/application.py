@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import version
 from typing import Final
 
 from fastapi import FastAPI
@@ -60,7 +61,7 @@ def create_application(
 
     app = FastAPI(
         title="Product aggregator",
-        version="0.1.0",
+        version=version("catalog-api"),
         description=DESCRIPTION,
         lifespan=around,
         redirect_slashes=False,
