@@ -11,6 +11,7 @@ from tests.deploy.conftest import CHART, ROOT, Render
 import catalog_api.settings
 import offers_sync.settings
 import price_history.settings
+from event_bus.parked_commands import BrokerSettings
 from lifecycle import ProcessSettings
 
 PROCESSES: Final[dict[str, type[ProcessSettings]]] = {
@@ -24,6 +25,20 @@ DECIDED_BY_THE_CHART: Final = {
     "API_AUTH", "DATABASE_URL", "HEALTH_HOST", "HEALTH_PORT", "HOST", "OFFERS_ACCESS_TOKEN", "OFFERS_BASE_URL",
     "OFFERS_REFRESH_TOKEN", "OFFERS_TOKEN_KEYS", "PORT", "PRICE_HISTORY_TOKEN", "PRICE_HISTORY_URL", "RABBITMQ_URL",
 }  # fmt: skip
+COMMANDS: Final[dict[str, type[ProcessSettings]]] = {
+    **{name.replace("-serve", " serve").replace("-work", " work"): cls for name, cls in PROCESSES.items()},
+    "catalog-api migrate": catalog_api.settings.MigrateSettings,
+    "catalog-api import": catalog_api.settings.DatabaseSettings,
+    "catalog-api tokens": catalog_api.settings.DatabaseSettings,
+    "catalog-api parked": BrokerSettings,
+    "offers-sync migrate": offers_sync.settings.DatabaseSettings,
+    "offers-sync token": offers_sync.settings.TokenSettings,
+    "offers-sync rekey": offers_sync.settings.OffersMsSettings,
+    "offers-sync parked": BrokerSettings,
+    "price-history migrate": price_history.settings.MigrateSettings,
+    "price-history rebuild": price_history.settings.MigrateSettings,
+    "price-history parked": BrokerSettings,
+}
 READ_BY_THE_SERVER: Final = {"FORWARDED_ALLOW_IPS"}
 """By uvicorn itself."""
 
@@ -44,11 +59,42 @@ def test_the_chart_takes_every_setting_and_no_other(process: str) -> None:
     assert known - READ_BY_THE_SERVER == settings(process) - DECIDED_BY_THE_CHART
 
 
-@pytest.mark.parametrize("process", PROCESSES)
-def test_operations_md_tells_of_every_setting(process: str) -> None:
+def commands(column: str) -> set[str]:
+    """The commands that the column `process` names: `all`, `all but …`, `serve` of every service, or one's own."""
+    if column == "all":
+        return set(COMMANDS)
+    if column.startswith("all but "):
+        return COMMANDS.keys() - commands(column.removeprefix("all but "))
+    named: set[str] = set()
+    for name in column.split(", "):
+        meant = {command for command in COMMANDS if f"`{command}`" == name or f"`{command.split()[1]}`" == name}
+        assert meant, f"no service has a command {name}"
+        named |= meant
+    return named
+
+
+@cache
+def told() -> dict[str, set[str]]:
+    """What docs/operations.md says that each command reads."""
+    section = (ROOT / "docs/operations.md").read_text().split("\n## Settings\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`[A-Z].*?) \| (.+?) \|", section, re.MULTILINE)
+    return {
+        command: {name for names, column in rows if command in commands(column) for name in re.findall(r"\w+", names)}
+        for command in COMMANDS
+    }
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_operations_md_tells_what_each_command_reads(command: str) -> None:
+    assert told()[command] - READ_BY_THE_SERVER == {name.upper() for name in COMMANDS[command].model_fields}
+
+
+def test_operations_md_tells_which_settings_are_required() -> None:
     table = (ROOT / "docs/operations.md").read_text()
-    told = {name for row in re.findall(r"^\| (`[A-Z].*?) \|", table, re.MULTILINE) for name in re.findall(r"\w+", row)}
-    assert settings(process) <= told
+    required = set(re.findall(r"^\| `([A-Z_]+)` \| [^|]+ \| required \|", table, re.MULTILINE))
+    assert required == {
+        name.upper() for cls in COMMANDS.values() for name, field in cls.model_fields.items() if field.is_required()
+    }
 
 
 @pytest.mark.parametrize("process", PROCESSES)

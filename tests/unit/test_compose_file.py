@@ -109,6 +109,15 @@ def test_every_password_and_token_comes_from_the_environment_without_a_default()
                 assert default == ":-", variable
 
 
+def test_every_variable_is_told_of() -> None:
+    asked = {name for file in FILES for name in re.findall(r"\$\{(\w+)", (ROOT / file).read_text())} | {"VERSION"}
+    pages = "".join((ROOT / page).read_text() for page in ("docs/deploy.md", "docs/operations.md"))
+    of_accounts = {name for name in asked if name.endswith(("_DB_PASSWORD", "_RABBITMQ_PASSWORD"))}  # .env has them all
+
+    assert len(of_accounts) == 11
+    assert {name for name in asked - of_accounts if f"`{name}`" not in pages} == set()
+
+
 def test_everything_that_is_mounted_exists() -> None:
     mounted = [volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", ())]
     files = [path for path in mounted if path.startswith("./")]
