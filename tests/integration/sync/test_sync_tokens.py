@@ -4,7 +4,9 @@ import json
 import signal
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+import psycopg2
 import pytest
 from cryptography.fernet import Fernet
 
@@ -137,9 +139,13 @@ async def test_a_stored_token_is_encrypted_and_keys_are_changed_without_asking_f
     assert len(sync.calls("auth")) == 1
 
 
-async def test_a_token_that_can_not_be_stored_is_not_logged_either(sync: "Sync") -> None:
+async def test_a_token_that_can_not_be_stored_is_not_logged_either(sync: "Sync", postgres_dsn: str) -> None:
     token = "given-canary-0123456789"
-    sync.query("ALTER TABLE access_tokens ADD CHECK (value = '')")
+    owned = urlsplit(postgres_dsn)._replace(path=urlsplit(sync.dsn).path).geturl()
+    connection = psycopg2.connect(owned)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE access_tokens ADD CHECK (value = '')")
+    connection.close()
     worker = sync.start(offers_access_token=token)
     await sync.until(lambda: worker.log.count("loop_failed") > 1)
     assert token not in worker.log
