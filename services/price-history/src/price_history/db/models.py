@@ -81,7 +81,7 @@ rollups: Final = sa.Table(
     sa.Column("begins", Time, nullable=False),
     sa.Column("ends", Time, nullable=False),
     sa.Column("product_no", sa.Integer, nullable=False),
-    sa.Column("level", sa.SmallInteger, nullable=False, comment="1: cells of five minutes, 2: of an hour, 3: of a day"),
+    sa.Column("level", sa.SmallInteger, nullable=False, comment="of `LEVELS`: how long the cells are"),
     sa.Column("best_in_stock", sa.LargeBinary, nullable=False, comment="MessagePack: a series in columns, see packing"),
     sa.Column("best", sa.LargeBinary, comment="the same of all offers; null where it is the same"),
     sa.Column("offers", sa.LargeBinary, nullable=False, comment="MessagePack: {offer_no: series}"),

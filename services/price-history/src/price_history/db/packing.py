@@ -131,6 +131,8 @@ def _unpack(columns: _Columns, origin: int) -> list[Change | Run]:
     ends = list(map(add, begins, lengths))
     weighted = [_INT64 * half + rest for half, rest in zip(high, low, strict=True)] if any(high) else low
     whole = Run(begins[0], ends[-1], Columns._make([begins, ends, *values, weighted]))
-    cuts = [number for number in range(1, len(begins)) if begins[number] != ends[number - 1]]
-    runs = [whole.part(*cut) for cut in pairwise([0, *cuts, len(begins)])] if cuts else [whole]
+    runs = [whole]
+    if begins[1:] != ends[:-1]:
+        cuts = [number for number in range(1, len(begins)) if begins[number] != ends[number - 1]]
+        runs = [whole.part(*cut) for cut in pairwise([0, *cuts, len(begins)])]
     return sorted((*changes, *runs), key=itemgetter(0)) if changes else [*runs]

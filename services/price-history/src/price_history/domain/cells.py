@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 CONDENSED_FROM: Final = 4
-"""Pieces in one span that are worth a cell: fewer take less room as they are, and say more."""
+"""Changes in one span that are worth a cell: fewer take less room as they are, and say more. Of a cell any more is."""
 
 Hold: TypeAlias = tuple[int | None, int, int]
 """`(price, begins, ends)`: in effect from `begins` up to `ends`, where the next one begins. The last one of a window is
@@ -226,7 +226,8 @@ def condense(pieces: Sequence[Piece], ends: int, length: int) -> list[Piece]:
             continue
         laid: Laid[Cell] = lay(group, price, group[0][0] if price is None else index * length)
         price = laid.price
-        if len(group) < CONDENSED_FROM:
+        changes = sum(CONDENSED_FROM if isinstance(piece, Cell) else 1 for piece in group)
+        if len(group) == 1 or changes < CONDENSED_FROM:
             condensed += group
             continue
         tally = Tally()

@@ -52,8 +52,8 @@ class Wanted:
     def parts(self, cells: Sequence[int]) -> list[Part]:
         """Where blocks of the levels that are to be read may be needed, before it is known which blocks there are.
 
-        Of the coarsest level in all of the window; of each finer one where a cell of the level before may reach out of
-        the window, and after the last block of that level. Where changes are forgotten, of each level in all of it.
+        Of the coarsest level in all of the window; of each finer one where a longer cell of the level before may reach
+        out of the window, and after the last block of that level. Where changes are forgotten, of each in all of it.
         """
         levels = self.levels(cells)
         begins, ends = self.window.start, self.window.end + 1
@@ -62,7 +62,8 @@ class Wanted:
         parts = [Part(level, begins, ends, None) for level in levels[:1]]
         for coarser, level in pairwise(levels):
             cell = cells[coarser - 1]
-            parts.append(Part(level, begins, min(begins + cell, ends), None))
+            if cells[level - 1] < cell:
+                parts.append(Part(level, begins, min(begins + cell, ends), None))
             parts.append(Part(level, max(ends - cell, begins), ends, coarser))
         return parts
 

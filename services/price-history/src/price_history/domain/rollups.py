@@ -1,4 +1,4 @@
-"""Rollups: a product's history in blocks of many changes, each told by cells of five minutes, an hour or a day.
+"""Rollups: a product's history in blocks of many changes, each told by cells of five minutes to a day.
 
 Blocks follow each other without overlap and are made of whole chunks; what comes after the last one is read from the
 changes themselves. A closed chunk never changes, so a block once made stays true.
@@ -7,11 +7,11 @@ changes themselves. A closed chunk never changes, so a block once made stays tru
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from price_history.domain.cells import Change, Piece, condense
+from price_history.domain.cells import Cell, Piece, condense
 from price_history.domain.instants import SECOND
 from price_history.domain.offers import OfferChange
 
-_MINUTES_5, _HOUR, _DAY = 300 * SECOND, 3_600 * SECOND, 86_400 * SECOND
+_MINUTES_5, _HOUR, _HOURS_2, _DAY = 300 * SECOND, 3_600 * SECOND, 7_200 * SECOND, 86_400 * SECOND
 
 
 BLOCK_CHUNKS: Final = 4
@@ -33,10 +33,13 @@ class Level(NamedTuple):
 LEVELS: Final = (
     # Offers by the hour at once: there are several to a product, and seldom does anyone look at one of them closely.
     Level(1, _MINUTES_5, _HOUR, 1),
-    Level(2, _HOUR, _HOUR, 16),
-    Level(3, _DAY, _DAY, 32),
+    Level(2, _MINUTES_5, _HOUR, 8),
+    Level(3, _HOUR, _HOUR, 2),
+    Level(4, _HOURS_2, _HOURS_2, 8),
+    Level(5, _DAY, _DAY, 8),
 )
-"""Of a price that changes every minute, blocks of an hour, of 17 hours and of 23 days."""
+"""The cells are as long as the buckets that `auto` cuts 24 hours, two weeks, 30 days and a year into. Of a price that
+changes every minute, blocks of one hour, of nine, of 17, of six days and of 46."""
 
 
 class Block(NamedTuple):
@@ -63,10 +66,10 @@ class RecordedChange(NamedTuple):
 
 def first_block(before: Mapping[int, int], rows: Sequence[RecordedChange], ends: int) -> Block:
     """The block of rows, up to `ends`, in front of which the offers had these prices by number."""
-    in_stock = _changes((row.at, row.best_in_stock) for row in rows)
+    in_stock = _without_repeats((row.at, row.best_in_stock) for row in rows)
     best = None
     if any(row.best_out_of_stock is not None for row in rows):
-        best = _changes(
+        best = _without_repeats(
             (row.at, row.best_in_stock if row.best_out_of_stock is None else row.best_out_of_stock) for row in rows
         )
     # It begins with the price of every offer, so that it needs no block before it.
@@ -84,15 +87,18 @@ def first_block(before: Mapping[int, int], rows: Sequence[RecordedChange], ends:
 
 def joined(level: Level, blocks: Sequence[Block]) -> Block:
     """One block of a level in place of those of the level below, which follow each other."""
-    in_stock = [piece for block in blocks for piece in block.best_in_stock]
+    in_stock = _without_repeats(piece for block in blocks for piece in block.best_in_stock)
     best = None
     if any(block.best is not None for block in blocks):
-        best = [piece for block in blocks for piece in (block.best_in_stock if block.best is None else block.best)]
+        best = _without_repeats(
+            piece for block in blocks for piece in (block.best_in_stock if block.best is None else block.best)
+        )
     offers: dict[int, list[Piece]] = {}
     for block in blocks:
         for number, pieces in block.offers.items():
             offers.setdefault(number, []).extend(pieces)
-    return _condensed(level, Block(blocks[0].begins, blocks[-1].ends, in_stock, best, offers))
+    told = {number: _without_repeats(pieces) for number, pieces in offers.items()}
+    return _condensed(level, Block(blocks[0].begins, blocks[-1].ends, in_stock, best, told))
 
 
 def _condensed(level: Level, block: Block) -> Block:
@@ -103,10 +109,15 @@ def _condensed(level: Level, block: Block) -> Block:
     )
 
 
-def _changes(series: Iterable[Change]) -> list[Piece]:
-    """A series without what repeats the price before it."""
-    changes: list[Piece] = []
-    for change in series:
-        if not changes or change[1] != changes[-1][1]:
-            changes.append(change)
-    return changes
+def _without_repeats(series: Iterable[Piece]) -> list[Piece]:
+    """A series without the changes that repeat the price before them."""
+    told: list[Piece] = []
+    price: int | None = None
+    for piece in series:
+        if isinstance(piece, Cell):
+            told.append(piece)
+            price = piece.last
+        elif not told or piece[1] != price:
+            told.append(piece)
+            price = piece[1]
+    return told

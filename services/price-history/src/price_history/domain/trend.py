@@ -4,12 +4,12 @@ A price is a step function of time: each observed price holds until the next cha
 Instants are whole microseconds. A window includes its end, where a price may begin that is in effect for no time.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from itertools import chain, compress
-from operator import eq
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from price_history.domain.cells import Change, Hold, Laid, PriceAt, Run, Tally, lay
@@ -156,19 +156,18 @@ class _RawPoints:
 
 
 class _BucketPoints:
-    """One point for each bucket, by its number. Its price is told by the one piece that reaches its end."""
+    """One point for each bucket. Its price is told by the one piece that reaches its end."""
 
     def __init__(self, cut: Buckets) -> None:
         self._first = cut.first
         self._length = cut.seconds * SECOND
-        self._count = cut.count
-        self._prices: dict[int, int | None] = {}
-        self._lowest: dict[int, int] = {}
-        self._highest: dict[int, int] = {}
+        self._prices: list[int | None] = [None] * cut.count
+        self._lowest = self._prices.copy()
+        self._highest = self._prices.copy()
 
     def take(self, holds: Sequence[Hold]) -> None:
         origin, length, prices, lowest, highest = self._first, self._length, self._prices, self._lowest, self._highest
-        end = self._count - 1
+        end = len(prices) - 1
         for price, begins, ends in holds:
             # The window's end may lie on a boundary; it belongs to the last bucket all the same.
             first = min((begins - origin) // length, end)
@@ -178,44 +177,45 @@ class _BucketPoints:
                     prices[bucket] = price
                 if price is None:
                     continue
-                if price < lowest.get(bucket, price + 1):
+                low, high = lowest[bucket], highest[bucket]
+                if low is None or price < low:
                     lowest[bucket] = price
-                if price > highest.get(bucket, price - 1):
+                if high is None or price > high:
                     highest[bucket] = price
 
     def take_cells(self, runs: Sequence[Run]) -> None:
         """Cells that lie in one bucket each, in their order; before the holds between them, some of which end a bucket.
 
-        Column by column, which takes half of what going from cell to cell takes.
+        Whole columns at once where there is one cell to a bucket.
         """
-        origin, length = self._first, self._length
-        cells = [run.cells for run in runs]
-        buckets = [(begins - origin) // length for begins in chain.from_iterable(each.begins for each in cells)]
-        last = chain.from_iterable(each.last for each in cells)
-        lowest = list(chain.from_iterable(each.lowest for each in cells))
-        highest = list(chain.from_iterable(each.highest for each in cells))
-        # Of several in one bucket, the last one stands for all.
-        for number in compress(range(1, len(buckets)), map(eq, buckets[1:], buckets)):
-            lowest[number] = min(lowest[number], lowest[number - 1])
-            highest[number] = max(highest[number], highest[number - 1])
-        self._prices.update(zip(buckets, last, strict=True))
-        _merge(self._lowest, dict(zip(buckets, lowest, strict=True)), min)
-        _merge(self._highest, dict(zip(buckets, highest, strict=True)), max)
+        for run in runs:
+            first, last = ((at - self._first) // self._length for at in (run.begins, run.ends - 1))
+            cells = run.cells
+            prices, lowest, highest = cells.last, cells.lowest, cells.highest
+            # No cell is left out between them, so as many cells as buckets are one in each.
+            if len(prices) != last - first + 1:
+                ends = [self._first + (bucket + 1) * self._length for bucket in range(first, last + 1)]
+                parts = [slice(*cut) for cut in pairwise([0, *(bisect_left(cells.begins, at) for at in ends)])]
+                prices = [prices[part.stop - 1] for part in parts]
+                lowest = [min(lowest[part]) for part in parts]
+                highest = [max(highest[part]) for part in parts]
+            # Only in the first bucket may something have been before.
+            low, high = self._lowest[first], self._highest[first]
+            self._prices[first : last + 1] = prices
+            self._lowest[first : last + 1] = lowest
+            self._highest[first : last + 1] = highest
+            if low is not None:
+                self._lowest[first] = min(low, lowest[0])
+            if high is not None:
+                self._highest[first] = max(high, highest[0])
 
     def close(self, price: int | None) -> None:
         """Tell the price in effect at the window's end."""
-        self._prices[self._count - 1] = price
+        self._prices[-1] = price
 
     def collect(self) -> Points:
-        starts = range(self._first, self._first + self._count * self._length, self._length)
-        columns = (list(map(found.get, range(self._count))) for found in (self._prices, self._lowest, self._highest))
-        return Points(starts, *columns)
-
-
-def _merge(found: dict[int, int], new: dict[int, int], better: Callable[[int, int], int]) -> None:
-    for bucket in found.keys() & new.keys():
-        new[bucket] = better(found[bucket], new[bucket])
-    found.update(new)
+        starts = range(self._first, self._first + len(self._prices) * self._length, self._length)
+        return Points(starts, self._prices, self._lowest, self._highest)
 
 
 def two_decimals(numerator: int, denominator: int) -> Decimal:
