@@ -104,13 +104,14 @@ def rolled_trend(
 ) -> tuple[Trend, list[Gap]]:
     """The trend as it is read: from blocks, the coarsest first, and from changes in what they leave open."""
     gaps, pieces = wanted.gaps(), []
+    gaps_of_all = gaps
     for number in wanted.levels(cells):
         covered = cover(gaps, within_parts(levels, number, cells, wanted), wanted, cells[number - 1])
-        # Where a level's cells are as long as those of the one above, it is not asked for a part of such a cell.
-        of_all = cover(gaps, levels[number - 1], wanted, cells[number - 1])
-        assert covered == of_all or open_in(covered.gaps) - open_in(of_all.gaps) < cells[number - 1] in cells[number:]
         gaps = covered.gaps
         pieces += covered.pieces
+        gaps_of_all = cover(gaps_of_all, levels[number - 1], wanted, cells[number - 1]).gaps
+    # All blocks there are would tell no more, but for a part of a cell: those of one level are cut where they end.
+    assert open_in(gaps) - open_in(gaps_of_all) < cells[0]
     before = [change for change in changes if change[0] <= wanted.window.start]
     singles = [change for change in changes if any(begins <= change[0] < ends for begins, ends in gaps)]
     builder = TrendBuilder(wanted.window, wanted.cut)

@@ -52,8 +52,9 @@ class Wanted:
     def parts(self, cells: Sequence[int]) -> list[Part]:
         """Where blocks of the levels that are to be read may be needed, before it is known which blocks there are.
 
-        Of the coarsest level in all of the window; of each finer one where a longer cell of the level before may reach
-        out of the window, and after the last block of that level. Where changes are forgotten, of each in all of it.
+        Of the coarsest level in all of the window; of each finer one after the last block of the level before, and
+        where a longer cell may reach out of the window: of levels with the same cells, the one with the shortest
+        blocks. Where changes are forgotten, of each level in all of it.
         """
         levels = self.levels(cells)
         begins, ends = self.window.start, self.window.end + 1
@@ -61,10 +62,11 @@ class Wanted:
             return [Part(level, begins, ends, None) for level in levels]
         parts = [Part(level, begins, ends, None) for level in levels[:1]]
         for coarser, level in pairwise(levels):
-            cell = cells[coarser - 1]
-            if cells[level - 1] < cell:
-                parts.append(Part(level, begins, min(begins + cell, ends), None))
-            parts.append(Part(level, max(ends - cell, begins), ends, coarser))
+            cell = cells[level - 1]
+            longer = min((cells[other - 1] for other in levels if cells[other - 1] > cell), default=0)
+            if longer and cell not in cells[: level - 1]:
+                parts.append(Part(level, begins, min(begins + longer, ends), None))
+            parts.append(Part(level, max(ends - cells[coarser - 1], begins), ends, coarser))
         return parts
 
     def fits(self, cell: int) -> bool:
