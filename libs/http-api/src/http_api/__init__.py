@@ -16,6 +16,7 @@ from http_api.problems import (
 )
 from http_api.rate_limit import AddressLimit, RateLimit
 from http_api.security_headers import EVENT_DOCUMENTATION, SecurityHeaders
+from http_api.straight import straight_route
 
 __all__ = [
     "API",
@@ -41,6 +42,7 @@ __all__ = [
     "problem",
     "problem_response",
     "request_histogram",
+    "straight_route",
     "unavailable",
     "validation_errors",
 ]

@@ -14,9 +14,10 @@ from starlette.responses import Response, StreamingResponse
 from catalog_api.clients.price_history import HistoryAnswer
 from catalog_api.entrypoints.http.costly import may_stream_csv
 from catalog_api.entrypoints.http.openapi import parameter, problem_responses
-from catalog_api.entrypoints.http.routing import PRODUCT, ProductId
+from catalog_api.entrypoints.http.routing import PRODUCT, ProductId, canonical_id
 from catalog_api.entrypoints.http.schemas import ChangePage, Trend
 from catalog_api.use_cases.catalog import Catalog
+from http_api import straight_route
 
 _TIME: Final = {"type": "string", "format": "date-time"}
 _PERIOD: Final = (
@@ -78,8 +79,7 @@ def add_forwarding_routes(router: APIRouter, catalog: Catalog) -> None:
             summary=summary,
             operation_id=endpoint.__name__,
             tags=["prices"],
-            route_class_override=APIRoute,
-            **described,
+            **{"route_class_override": APIRoute, **described},
         )
 
     async def product_trend(request: Request, product_id: ProductId) -> Response:
@@ -101,6 +101,7 @@ def add_forwarding_routes(router: APIRouter, catalog: Catalog) -> None:
         product_trend,
         "Trend of a product's best price",
         [*_TREND, _BASIS],
+        route_class_override=straight_route(_of_product),
         response_model=Trend,
         responses=problems,
     )
@@ -120,6 +121,15 @@ def add_forwarding_routes(router: APIRouter, catalog: Catalog) -> None:
         response_model=ChangePage,
         responses=problems | csv,
     )
+
+
+def _of_product(request: Request) -> dict[str, Any]:
+    """The arguments of `product_trend`.
+
+    Raises:
+        ValueError: the id is none.
+    """
+    return {"request": request, "product_id": canonical_id(request.path_params["product_id"])}
 
 
 async def _meanwhile(asking: Coroutine[Any, Any, HistoryAnswer], known: Awaitable[None]) -> HistoryAnswer:

@@ -20,13 +20,18 @@ PRODUCT: Final = f"{PRODUCTS}/{{product_id:product_id}}"
 _CANONICAL: Final = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-def _canonical(raw: str) -> UUID:
+def canonical_id(raw: str) -> UUID:
+    """The UUID that is written as in RFC 9562.
+
+    Raises:
+        ValueError: it is none.
+    """
     if not _CANONICAL.fullmatch(raw):
         raise ValueError("must be a UUID such as 01936d2e-7c1a-7cc0-8000-5a7b1c2d3e4f")
     return UUID(raw)
 
 
-ProductId = Annotated[UUID, BeforeValidator(_canonical), Path(description="A product's id.")]
+ProductId = Annotated[UUID, BeforeValidator(canonical_id), Path(description="A product's id.")]
 
 
 class _ProductIdSegment(Convertor[str]):

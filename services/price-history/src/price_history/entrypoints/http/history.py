@@ -1,13 +1,14 @@
 """The three read paths."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Path, Query
+from fastapi import APIRouter, Header, Path, Query, Request
+from pydantic import TypeAdapter
 from starlette.responses import Response
 
-from http_api import API
+from http_api import API, straight_route
 from price_history.domain.errors import DeletedProductError, UnknownProductError
 from price_history.entrypoints.http import schemas
 from price_history.entrypoints.http.answers import CSV, history_csv_response, history_response, trend_response
@@ -22,6 +23,7 @@ OfferId = Annotated[str, Path(description="The Offers MS's id; a slash in it as 
 KnownElsewhere = Annotated[str, Header(alias="Product-Known", include_in_schema=False)]
 """catalog-api vouches for a product whose first event may not have arrived here yet."""
 
+_product_id: Final = TypeAdapter(UUID).validate_python
 _CSV_ANSWER: Final = {CSV: {"schema": {"type": "string"}, "example": "at,offer_id,price,items_in_stock\r\n"}}
 
 
@@ -29,7 +31,6 @@ def history_router(read_trend: ReadTrend, read_history: ReadHistory) -> APIRoute
     """Routes under `/api/v1/products/{product_id}`."""
     router = APIRouter(prefix=f"{API}/products/{{product_id}}", responses=PROBLEMS, tags=["history"])
 
-    @router.get("/trend", responses={200: {"model": schemas.Trend}}, response_class=Response)
     async def product_trend(
         product_id: ProductId, query: Annotated[ProductTrendQuery, Query()], known: KnownElsewhere = ""
     ) -> Response:
@@ -42,6 +43,14 @@ def history_router(read_trend: ReadTrend, read_history: ReadHistory) -> APIRoute
             _must_be_vouched_for(error, known)
             trend = trend_without_prices(asked, cut)
         return trend_response(trend, product_id, None, query.basis)
+
+    router.add_api_route(
+        "/trend",
+        product_trend,
+        responses={200: {"model": schemas.Trend}},
+        response_class=Response,
+        route_class_override=straight_route(_product_trend_asked),
+    )
 
     # An id may hold slashes, which arrive here decoded.
     @router.get("/offers/{offer_id:path}/trend", responses={200: {"model": schemas.Trend}}, response_class=Response)
@@ -76,6 +85,19 @@ def history_router(read_trend: ReadTrend, read_history: ReadHistory) -> APIRoute
         return history_response(page)
 
     return router
+
+
+def _product_trend_asked(request: Request) -> dict[str, Any]:
+    """The arguments of `product_trend`.
+
+    Raises:
+        ValueError: they are not valid.
+    """
+    return {
+        "product_id": _product_id(request.path_params["product_id"]),
+        "query": ProductTrendQuery.model_validate(dict(request.query_params)),
+        "known": request.headers.get("product-known", ""),
+    }
 
 
 def _must_be_vouched_for(error: UnknownProductError, known: str) -> None:
