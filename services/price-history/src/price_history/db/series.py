@@ -28,7 +28,8 @@ PackedBlock: TypeAlias = tuple[int, int, bytes]
 _Changes: TypeAlias = Callable[[Sequence[int], Sequence[PackedRow]], list[Change]]
 
 # The product, and the blocks that may tell its trend, of all levels in one round trip. For each part a probe for the
-# block in which it begins, and a range of the index for those that begin in it.
+# block in which it begins, and a range of the index for those that begin in it. With OFFSET 0 where it begins is found
+# once, not in each place where it is named.
 _FIND: Final = """
 SELECT product_no, deleted_at, (SELECT kept_since FROM retention), block.*
 FROM products
@@ -40,6 +41,7 @@ CROSS JOIN LATERAL (
       SELECT CASE WHEN part.after IS NULL THEN part.begins ELSE greatest($6, least(part.begins, coalesce(
         (SELECT ends FROM rollups WHERE product_no = products.product_no AND level = part.after
          ORDER BY begins DESC LIMIT 1), $6))) END AS begins
+      OFFSET 0
     ) AS gap
     CROSS JOIN LATERAL (
       (SELECT begins, ends, {series} AS series FROM rollups

@@ -136,6 +136,8 @@ async def _meanwhile(asking: Coroutine[Any, Any, HistoryAnswer], known: Awaitabl
     """The answer, unless `known` raises: a trend takes a quarter less when it waits for both at once."""
     asked = asyncio.create_task(asking)
     try:
+        # First the question leaves, which has the longer way.
+        await asyncio.sleep(0)
         await known
         return await asked
     except BaseException:
