@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import cache
 from itertools import accumulate
 from typing import Any, Final, NamedTuple, Self
 
@@ -23,23 +24,23 @@ UNION ALL
 ORDER BY ends LIMIT $3
 """  # noqa: S608 - our own constants
 # For each gap the chunks that end in it, and the one after them, which may begin in it: it has what is carried into the
-# gap, too. The head is there always, as it tells what holds now. $5 says nothing new, and spares looking
-# into the months before it, which takes longer than to read the chunks.
-_TOUCHING: Final = f"""
-SELECT DISTINCT ON (ends) {_COLUMNS} FROM (
-  SELECT chunk.* FROM unnest($2::timestamptz[], $3::timestamptz[]) AS gap (begins, ends)
-  CROSS JOIN LATERAL (
-    (SELECT {_COLUMNS} FROM chunks
-     WHERE product_no = $1 AND ends >= $5 AND ends >= gap.begins AND ends < gap.ends ORDER BY ends LIMIT $4)
-    UNION ALL
-    (SELECT {_COLUMNS} FROM chunks
-     WHERE product_no = $1 AND ends >= $5 AND ends >= gap.ends ORDER BY ends LIMIT 1)
-  ) AS chunk
+# gap, too. The head is there always, as it tells what holds now. Bounds by themselves, not in arrays: so the partitions
+# that are not concerned are left out before anything is opened, which halves the time.
+_IN_GAP: Final = f"""
+  (SELECT {_COLUMNS} FROM chunks
+   WHERE product_no = $1 AND ends >= {{begins}} AND ends < {{ends}} ORDER BY ends LIMIT $2)
   UNION ALL
-  ({_HEAD})
-) AS chunk
-ORDER BY ends LIMIT $4
+  (SELECT {_COLUMNS} FROM chunks WHERE product_no = $1 AND ends >= {{ends}} ORDER BY ends LIMIT 1)
+  UNION ALL
 """  # noqa: S608 - our own constants
+GAPS_APART: Final = 4
+"""More gaps, which are seldom, are read as so many."""
+
+
+@cache
+def _touching(gaps: int) -> str:
+    in_gaps = "".join(_IN_GAP.format(begins=f"${n}", ends=f"${n + 1}") for n in range(3, 3 + 2 * gaps, 2))
+    return f"SELECT DISTINCT ON (ends) {_COLUMNS} FROM ({in_gaps} ({_HEAD})) AS chunk ORDER BY ends LIMIT $2"  # noqa: S608
 
 
 class Chunk(NamedTuple):
@@ -83,5 +84,6 @@ async def touching_chunks(
 
     The first one of all from the beginning of the first gap on is there whether it lies in a gap or not.
     """
-    bounds = [to_datetime(begins) for begins, _ in gaps], [to_datetime(ends) for _, ends in gaps]
-    return [Chunk.of(row) for row in await connection.fetch(_TOUCHING, product_no, *bounds, limit, bounds[0][0])]
+    apart = [*gaps[: GAPS_APART - 1], (gaps[GAPS_APART - 1][0], gaps[-1][1])] if len(gaps) > GAPS_APART else gaps
+    bounds = [to_datetime(bound) for gap in apart for bound in gap]
+    return [Chunk.of(row) for row in await connection.fetch(_touching(len(apart)), product_no, limit, *bounds)]
