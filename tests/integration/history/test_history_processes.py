@@ -179,7 +179,7 @@ async def test_a_database_from_before_chunks_is_refused_with_a_line_that_says_so
     )
     told, _ = await started.communicate()
     assert started.returncode == 1
-    assert json.loads(told.splitlines()[-1])["event"] == "database_of_another_version"
+    assert json.loads(told.splitlines()[-1])["event"] == "another_database"
 
 
 async def test_migrating_makes_the_present_partitions(make_database: Callable[..., str]) -> None:

@@ -8,18 +8,30 @@ import sqlalchemy as sa
 import stamina
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 
 LOCK_KEY: Final = 0x6D696772617465
 """The advisory lock, within its database, of the one copy that migrates; the letters of `migrate`."""
 WAIT_SECONDS: Final = 60.0
 
 
+_OWNER: Final = sa.text("SELECT obj_description(to_regclass('alembic_version'), 'pg_class')")
+
+
+class OtherDatabaseError(Exception):
+    """The database is another service's, or was made by a version from which no way leads here; nothing was done."""
+
+
 def migrate(dsn: str, package: str, *, wait_seconds: float = WAIT_SECONDS) -> None:
     """Apply every migration of `package` that is missing, all of them or none, once the database accepts connections.
 
+    Whose database it is stands in a comment on its table of versions: revisions have the same numbers in all services.
+
     Raises:
         psycopg2.OperationalError: it did not within `wait_seconds`.
+        OtherDatabaseError: see there.
     """
+    service = package.partition(".")[0]
     for attempt in stamina.retry_context(psycopg2.OperationalError, attempts=None, timeout=wait_seconds):
         with attempt:
             psycopg2.connect(dsn, connect_timeout=5).close()
@@ -30,9 +42,16 @@ def migrate(dsn: str, package: str, *, wait_seconds: float = WAIT_SECONDS) -> No
     )
     with engine.begin() as connection:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+        owner = connection.scalar(_OWNER)
+        if owner not in (None, service):
+            raise OtherDatabaseError(f"the database is that of {owner}, not of {service}")
         config = alembic_config(package)
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise OtherDatabaseError(str(error)) from error
+        connection.execute(sa.text(f"COMMENT ON TABLE alembic_version IS '{service}'"))
 
 
 def alembic_config(package: str) -> Config:

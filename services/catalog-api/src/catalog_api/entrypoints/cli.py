@@ -15,6 +15,7 @@ from catalog_api.entrypoints.importing import import_file
 from catalog_api.settings import DatabaseSettings, MigrateSettings, ServeSettings, WorkSettings
 from event_bus import parked_commands
 from lifecycle import configure_logging, load_settings, run, serve_http
+from schema_migration import OtherDatabaseError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -61,6 +62,9 @@ def migrate() -> None:
             tokens.print_first_admin_token(settings)
     except (psycopg2.OperationalError, DatabaseUnavailableError) as error:
         _log.error("database_unavailable", error=type(error).__name__)
+        raise typer.Exit(1) from None
+    except OtherDatabaseError as error:
+        _log.error("another_database", reason=str(error))
         raise typer.Exit(1) from None
     _log.info("database_migrated")
 

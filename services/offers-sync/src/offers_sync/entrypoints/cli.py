@@ -18,6 +18,7 @@ from offers_sync.domain.access_token import is_token, masked
 from offers_sync.entrypoints.worker import work as run_work
 from offers_sync.settings import DatabaseSettings, OffersMsSettings, TokenSettings, WorkSettings
 from offers_sync.use_cases.access_tokens import NoTokenError, account_of, store_given_token
+from schema_migration import OtherDatabaseError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 token_app = typer.Typer(no_args_is_help=True, help="The access token for the Offers microservice.")
@@ -43,6 +44,8 @@ def migrate() -> None:
         migrate_database(settings.database_url)
     except psycopg2.OperationalError:
         _fail("the database does not accept connections")
+    except OtherDatabaseError as error:
+        _fail(str(error))
 
 
 @token_app.command("show")

@@ -9,9 +9,9 @@ from lifecycle import configure_logging, load_settings, run, serve_http
 from price_history.bootstrap import first_partitions, http_app
 from price_history.bootstrap import rebuild as rebuild_rollups
 from price_history.bootstrap import work as work_until_stopped
-from price_history.db.migrate import OtherVersionError
 from price_history.db.migrate import migrate as migrate_database
 from price_history.settings import MigrateSettings, ServeSettings, WorkSettings
+from schema_migration import OtherDatabaseError
 
 app = typer.Typer(help="Keeps the history of every price and computes trends.", no_args_is_help=True)
 
@@ -46,8 +46,8 @@ def migrate() -> None:
     except psycopg2.OperationalError as error:
         _log.error("database_unavailable", error=type(error).__name__)
         raise typer.Exit(1) from None
-    except OtherVersionError as error:
-        _log.error("database_of_another_version", reason=str(error))
+    except OtherDatabaseError as error:
+        _log.error("another_database", reason=str(error))
         raise typer.Exit(1) from None
     run(first_partitions(settings))
 
