@@ -51,6 +51,7 @@ def test_scale_gives_copies_of_workers() -> None:
         ("SIMULATOR_PORT", "65536"),
         ("RABBITMQ_PORT", "5672.0"),
         ("DEMO", "yes"),
+        ("API_AUTH", "maybe"),
         ("RESTART", "2"),
         ("SCALE", "offers-sync-work"),
         ("SCALE", "offers-sync-work=0"),

@@ -45,6 +45,8 @@ class StackSettings:
     def from_environment(cls, environment: Mapping[str, str]) -> "StackSettings":
         """Read them. Raises SettingError; an empty variable counts as unset."""
         given = {name: value.strip() for name, value in environment.items() if value.strip()}
+        if given.get("API_AUTH", "off") not in ("required", "off"):
+            raise SettingError(f"API_AUTH must be required or off, and is {given['API_AUTH']!r}")
         offers_base_url = given.get("OFFERS_BASE_URL")
         return cls(
             folder=Path(given.get("STACK_DIR", ".local")),
