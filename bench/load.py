@@ -31,7 +31,8 @@ class Load(ABC):
         self.seconds = seconds
         self.latencies: list[float] = []
         self.due: deque[float] = deque()
-        self.free: list[Connection] = []
+        # In turn: one that is left alone for seconds is closed by the server.
+        self.free: deque[Connection] = deque()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ends_at = 0.0
 
@@ -93,7 +94,7 @@ class Paced(Load):
             if self.failed.done():
                 break
             if self.free:
-                self.free.pop().send(due_at)
+                self.free.popleft().send(due_at)
             else:
                 self.due.append(due_at)
         await self.over()
