@@ -13,7 +13,7 @@ from event_bus import EventConsumer, EventPublisher
 from lifecycle import DatabaseDisk, Loop, Readiness
 from offers_sync import metrics
 from offers_sync.db.access_tokens import StoredTokens
-from offers_sync.db.engine import DatabaseUnavailableError, answers, create_engine, create_session_engine, transaction
+from offers_sync.db.engine import DatabaseUnavailableError, answers, create_engine, create_session_engine
 from offers_sync.domain.call_gate import CallGate
 from offers_sync.entrypoints.events import ProductEvents
 from offers_sync.offers_ms.client import OffersClient
@@ -126,8 +126,7 @@ def _assemble(
         if settings.offers_access_token is not None:
             given = settings.offers_access_token.get_secret_value()
             await store_given_token(engine, stored_tokens, account_of(settings.refresh_token), given)
-        async with transaction(engine) as connection:
-            await stored_tokens.seal(connection)
+        await stored_tokens.seal(engine)
         await tokens.run(stopping)
 
     return Worker(

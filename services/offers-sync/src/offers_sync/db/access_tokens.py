@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from offers_sync.db.engine import database_errors
+from offers_sync.db.engine import database_errors, transaction
 from offers_sync.domain.access_token import AccessToken
 
 LOCK_KEY: Final = 0x746F6B656E
@@ -81,14 +81,18 @@ class StoredTokens:
             },
         )
 
-    async def seal(self, connection: AsyncConnection) -> None:
-        """Encrypt with the first key what was stored without one, or with another one that is still at hand."""
+    async def seal(self, engine: AsyncEngine) -> None:
+        """Encrypt with the first key what was stored without one, or with another one that is still at hand.
+
+        Without keys the database is not asked.
+        """
         if self._newest is None:
             return
-        for account, value, encrypted in (await connection.execute(_READ_ALL)).all():
-            with suppress(UnreadableTokenError):
-                plain = self._opened(value) if encrypted else value
-                await connection.execute(_REPLACE, {"account": account, "value": _sealed(self._newest, plain)})
+        async with transaction(engine) as connection:
+            for account, value, encrypted in (await connection.execute(_READ_ALL)).all():
+                with suppress(UnreadableTokenError):
+                    plain = self._opened(value) if encrypted else value
+                    await connection.execute(_REPLACE, {"account": account, "value": _sealed(self._newest, plain)})
 
     def _opened(self, sealed: str) -> str:
         if self._all is None:
