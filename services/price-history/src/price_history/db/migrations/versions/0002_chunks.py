@@ -79,9 +79,7 @@ def upgrade() -> None:
         sa.Column("begins", _TIME, nullable=False),
         sa.Column("ends", _TIME, nullable=False),
         sa.Column("product_no", sa.Integer, nullable=False),
-        sa.Column(
-            "level", sa.SmallInteger, nullable=False, comment="1: cells of five minutes, 2: of an hour, 3: of a day"
-        ),
+        sa.Column("level", sa.SmallInteger, nullable=False, comment="of `LEVELS`: how long the cells are"),
         sa.Column(
             "best_in_stock", sa.LargeBinary, nullable=False, comment="MessagePack: a series in columns, see packing"
         ),
