@@ -22,6 +22,7 @@ from aggregator_contracts.topology import (
     SUBSCRIBER,
     SUBSCRIPTIONS,
     SYNC_PRODUCTS,
+    Subscription,
 )
 from devstack.broker_management import BrokerManagement
 from event_bus import EventConsumer, EventPublisher, ParkedMessages, PublishError, Unprocessable
@@ -45,6 +46,20 @@ async def publish(url: str, exchange: str, routing_key: str, **properties: Any) 
     async with channel_of(url) as channel:
         target = await channel.get_exchange(exchange, ensure=False)
         await target.publish(aio_pika.Message(b"forged", **properties), routing_key)
+
+
+@asynccontextmanager
+async def consuming(
+    url: str, subscription: Subscription, handle: Callable[[Event], Awaitable[None]]
+) -> AsyncIterator[None]:
+    consumer, stopping = EventConsumer(url), asyncio.Event()
+    consumer.subscribe(subscription, handle)
+    running = asyncio.create_task(consumer.run(stopping))
+    try:
+        yield
+    finally:
+        stopping.set()
+        await asyncio.wait_for(running, 10)
 
 
 async def first_of(queue: AbstractQueue) -> AbstractIncomingMessage:
@@ -193,42 +208,32 @@ async def test_a_subscriber_can_not_smuggle_either(broker_accounts: Accounts) ->
 
 async def test_services_exchange_events_over_their_own_accounts(broker_accounts: Accounts) -> None:
     arrived: asyncio.Queue[Event] = asyncio.Queue()
-    stopping = asyncio.Event()
-    consumer = EventConsumer(broker_accounts("offers-sync"))
-    consumer.subscribe(SYNC_PRODUCTS, arrived.put)
-    running = asyncio.create_task(consumer.run(stopping))
-    publisher = EventPublisher(broker_accounts("catalog-api"))
-    event = created()
-    await publisher.publish([event])
-    assert await asyncio.wait_for(arrived.get(), 10) == event
-    with pytest.raises(PublishError, match="ACCESS_REFUSED"):
-        await publisher.publish([ProductRegistered.of(uuid4(), datetime.now(UTC))])
-    await publisher.publish([event])
-    assert await asyncio.wait_for(arrived.get(), 10) == event
-    await publisher.stop()
-    stopping.set()
-    await asyncio.wait_for(running, 10)
+    async with consuming(broker_accounts("offers-sync"), SYNC_PRODUCTS, arrived.put):
+        publisher = EventPublisher(broker_accounts("catalog-api"))
+        event = created()
+        await publisher.publish([event])
+        assert await asyncio.wait_for(arrived.get(), 10) == event
+        with pytest.raises(PublishError, match="ACCESS_REFUSED"):
+            await publisher.publish([ProductRegistered.of(uuid4(), datetime.now(UTC))])
+        await publisher.publish([event])
+        assert await asyncio.wait_for(arrived.get(), 10) == event
+        await publisher.stop()
 
 
 async def test_an_event_of_another_behind_a_routing_key_of_ones_own_is_not_handled(broker_accounts: Accounts) -> None:
     arrived: asyncio.Queue[Event] = asyncio.Queue()
-    stopping = asyncio.Event()
-    consumer = EventConsumer(broker_accounts("catalog-api"))
-    consumer.subscribe(CATALOG_REGISTRATIONS, arrived.put)
-    running = asyncio.create_task(consumer.run(stopping))
-    forged, genuine = (ProductRegistered.of(uuid4(), datetime.now(UTC)) for _ in range(2))
-    async with channel_of(broker_accounts("catalog-api")) as channel:
-        events = await channel.get_exchange(EXCHANGE, ensure=False)
-        message = aio_pika.Message(forged.to_json(), headers={"CC": [ProductRegistered.TYPE]})
-        # RabbitMQ refuses it from 4.0.3 on.
-        with suppress(ChannelAccessRefused):
-            await events.publish(message, ProductCreated.TYPE)
-    publisher = EventPublisher(broker_accounts("offers-sync"))
-    await publisher.publish([genuine])
-    assert await asyncio.wait_for(arrived.get(), 10) == genuine
-    await publisher.stop()
-    stopping.set()
-    await asyncio.wait_for(running, 10)
+    async with consuming(broker_accounts("catalog-api"), CATALOG_REGISTRATIONS, arrived.put):
+        forged, genuine = (ProductRegistered.of(uuid4(), datetime.now(UTC)) for _ in range(2))
+        async with channel_of(broker_accounts("catalog-api")) as channel:
+            events = await channel.get_exchange(EXCHANGE, ensure=False)
+            message = aio_pika.Message(forged.to_json(), headers={"CC": [ProductRegistered.TYPE]})
+            # RabbitMQ refuses it from 4.0.3 on.
+            with suppress(ChannelAccessRefused):
+                await events.publish(message, ProductCreated.TYPE)
+        publisher = EventPublisher(broker_accounts("offers-sync"))
+        await publisher.publish([genuine])
+        assert await asyncio.wait_for(arrived.get(), 10) == genuine
+        await publisher.stop()
 
 
 async def test_a_service_puts_aside_parks_and_replays_over_its_own_account(
@@ -245,29 +250,24 @@ async def test_a_service_puts_aside_parks_and_replays_over_its_own_account(
             raise fate
 
     publisher = EventPublisher(broker_accounts("catalog-api"))
-    consumer = EventConsumer(url)
-    consumer.subscribe(SYNC_PRODUCTS, handle)
-    stopping = asyncio.Event()
-    running = asyncio.create_task(consumer.run(stopping))
-    await publisher.publish([created()])
-    await publisher.stop()
-    await asyncio.wait_for(settled[0].wait(), 10)
-    async with channel_of(rabbitmq_url) as channel:
-        waiting = await first_of(await channel.get_queue(SYNC_PRODUCTS.retry_queue))
-        # So that the test need not wait half a minute, the time of its expiry is brought forward.
-        soon = aio_pika.Message(waiting.body, headers=dict(waiting.headers), expiration=0.1)
-        await channel.default_exchange.publish(soon, SYNC_PRODUCTS.retry_queue)
-        await waiting.ack()
-    await asyncio.wait_for(settled[1].wait(), 10)
-    messages = ParkedMessages(url, "offers-sync")
-    async with asyncio.timeout(10):
-        while not (parked := await messages.read()):
-            pass
-    assert [message.reason for message in parked] == ["parked"]
-    assert await messages.replay(lambda _: True) == 1
-    await asyncio.wait_for(settled[2].wait(), 10)
-    stopping.set()
-    await asyncio.wait_for(running, 10)
+    async with consuming(url, SYNC_PRODUCTS, handle):
+        await publisher.publish([created()])
+        await publisher.stop()
+        await asyncio.wait_for(settled[0].wait(), 10)
+        async with channel_of(rabbitmq_url) as channel:
+            waiting = await first_of(await channel.get_queue(SYNC_PRODUCTS.retry_queue))
+            # So that the test need not wait half a minute, the time of its expiry is brought forward.
+            soon = aio_pika.Message(waiting.body, headers=dict(waiting.headers), expiration=0.1)
+            await channel.default_exchange.publish(soon, SYNC_PRODUCTS.retry_queue)
+            await waiting.ack()
+        await asyncio.wait_for(settled[1].wait(), 10)
+        messages = ParkedMessages(url, "offers-sync")
+        async with asyncio.timeout(10):
+            while not (parked := await messages.read()):
+                pass
+        assert [message.reason for message in parked] == ["parked"]
+        assert await messages.replay(lambda _: True) == 1
+        await asyncio.wait_for(settled[2].wait(), 10)
 
 
 async def test_the_broker_parks_what_was_delivered_too_often_though_nobody_may_publish_there(

@@ -25,6 +25,7 @@ from aggregator_contracts import (
 )
 from aggregator_contracts.topology import EXCHANGE, HISTORY_OFFERS, SUBSCRIPTIONS, SYNC_PRODUCTS, Subscription
 from devstack.broker_management import BrokerManagement
+from devstack.conditions import wait_until
 from devstack.rabbitmq import RabbitNode
 from event_bus import EventConsumer, EventPublisher, PublishError, Unprocessable
 from event_bus import consumer as consumer_module
@@ -186,10 +187,12 @@ async def test_connects_that_nobody_waits_for_leave_no_connection_behind(
         proxies.restore()
         await publisher.publish([created()])
         vhost = rabbitmq_url.rpartition("/")[2]
-        async with asyncio.timeout(20):
-            # Listed by the broker's management with a delay.
-            while len(rabbitmq_management.call("GET", f"/vhosts/{vhost}/connections")) != 1:  # noqa: ASYNC110
-                await asyncio.sleep(0.5)
+
+        def one_is_listed() -> bool:
+            return len(rabbitmq_management.call("GET", f"/vhosts/{vhost}/connections")) == 1
+
+        # The broker's management lists them with a delay.
+        assert await asyncio.to_thread(wait_until, one_is_listed, seconds=20)
         await publisher.stop()
         # The client library would go on connecting in a task of its own.
         await no_others_than(before, 10)
