@@ -143,13 +143,14 @@ def within_parts(
     ]
 
 
-def stored(block: Block, pieces: list[Piece]) -> SeriesBlock:
-    """As it is read back."""
-    return SeriesBlock(block.begins, block.ends, unpack_series(pack_series(pieces, block.begins), block.begins))
+def stored(block: Block, pieces: list[Piece], cell: int) -> SeriesBlock:
+    """As it is read back, with cells of this length."""
+    packed = pack_series(pieces, block.begins, cell)
+    return SeriesBlock(block.begins, block.ends, unpack_series(packed, block.begins))
 
 
 def apart(pieces: Sequence[Change | Run]) -> list[Piece]:
-    return [each for piece in pieces for each in (piece.each() if isinstance(piece, Run) else (piece,))]
+    return [each for piece in pieces for each in (piece.cells() if isinstance(piece, Run) else (piece,))]
 
 
 def wanted_of(window: Window, seconds: int | None) -> Wanted:
@@ -172,7 +173,9 @@ def test_a_trend_over_rollups_equals_the_one_over_changes(
     cells, offer_cells = [level.cell for level in LEVELS], [level.offer_cell for level in LEVELS]
 
     def series(pick: Callable[[Block], list[Piece]]) -> list[list[SeriesBlock]]:
-        return [[stored(block, pick(block)) for block in level] for level in levels]
+        return [
+            [stored(block, pick(block), cell) for block in level] for level, cell in zip(levels, cells, strict=True)
+        ]
 
     assert rolled_trend(in_stock, series(lambda block: block.best_in_stock), cells, wanted)[0] == whole_trend(
         in_stock, wanted
@@ -180,7 +183,10 @@ def test_a_trend_over_rollups_equals_the_one_over_changes(
     of_all = series(lambda block: block.best_in_stock if block.best is None else block.best)
     assert rolled_trend(best, of_all, cells, wanted)[0] == whole_trend(best, wanted)
     for number, changes in enumerate(by_offer):
-        blocks = [[stored(block, block.offers.get(number, [])) for block in level] for level in levels]
+        blocks = [
+            [stored(block, block.offers.get(number, []), cell) for block in level]
+            for level, cell in zip(levels, offer_cells, strict=True)
+        ]
         assert rolled_trend(changes, blocks, offer_cells, wanted)[0] == whole_trend(changes, wanted)
 
 
@@ -197,14 +203,17 @@ def test_what_is_read_at_first_has_every_block_that_is_needed(start: int, resolu
     rows = minutes(4 * 24 * 60)
     blocks = [first_block({}, part, part[-1].at + MINUTE) for part in (rows[n : n + 64] for n in range(0, 5_700, 64))]
     levels = [blocks]
-    for level, size in zip(LEVELS[1:], (8, 2, 3, 2), strict=True):
+    for level, size in zip(LEVELS[1:], (8, 2, 3, 1, 2), strict=True):
         whole = len(levels[-1]) // size * size
         levels.append([joined(level, levels[-1][first : first + size]) for first in range(0, whole, size)])
-    read = [[stored(block, block.best_in_stock) for block in level] for level in levels]
+    cells = [level.cell for level in LEVELS]
+    read = [
+        [stored(block, block.best_in_stock, cell) for block in level] for level, cell in zip(levels, cells, strict=True)
+    ]
     changes = [(row.at, row.best_in_stock) for row in rows]
     for end in (rows[-1].at + 17 * SECOND, 3 * DAY + 7 * HOUR + 1):
         wanted = wanted_of(Window(start, end), resolution_seconds)
-        trend, _ = rolled_trend(changes, read, [level.cell for level in LEVELS], wanted)
+        trend, _ = rolled_trend(changes, read, cells, wanted)
         assert trend == whole_trend(changes, wanted)
 
 
@@ -212,7 +221,7 @@ def test_whole_cells_need_no_changes() -> None:
     rows = minutes(120)
     block = first_block({}, rows, DAY + 2 * HOUR)
     assert len(block.best_in_stock) == 24
-    blocks = [stored(block, block.best_in_stock)]
+    blocks = [stored(block, block.best_in_stock, LEVELS[0].cell)]
     changes = [(row.at, row.best_in_stock) for row in rows]
     wanted = wanted_of(Window(DAY + 7 * MINUTE, DAY + HOUR + 2 * MINUTE), 300)
     trend, gaps = rolled_trend(changes, [blocks, *([] for _ in LEVELS[1:])], [level.cell for level in LEVELS], wanted)
@@ -271,18 +280,19 @@ def test_no_cell_lies_in_two_spans(
 @example(([], [[Block(0, 9, [Cell(0, 9, TOP, TOP, 0, TOP, 0, TOP, 9, 9 * TOP)], None, {})]]))
 def test_packed_blocks_are_read_back(history: tuple[list[Row], list[list[Block]]]) -> None:
     _, levels = history
-    for block in (block for level in levels for block in level):
-        assert apart(stored(block, block.best_in_stock).pieces) == block.best_in_stock
-        offers = unpack_offers(pack_offers(block.offers, block.begins), block.begins)
+    for level, block in ((level, block) for level, blocks in zip(LEVELS, levels, strict=False) for block in blocks):
+        assert apart(stored(block, block.best_in_stock, level.cell).pieces) == block.best_in_stock
+        offers = unpack_offers(pack_offers(block.offers, block.begins, level.offer_cell), block.begins)
         assert {number: apart(pieces) for number, pieces in offers.items()} == block.offers
 
 
 @given(rolled_up())
 def test_a_cell_replayed_looks_the_same_from_outside(history: tuple[list[Row], list[list[Block]]]) -> None:
     _, levels = history
-    pieces = [piece for block in levels[0] for piece in stored(block, block.best_in_stock).pieces]
-    for run in [piece.part(0, 1) for piece in pieces if isinstance(piece, Run)]:
-        cell = run.whole()
+    length = LEVELS[0].cell
+    pieces = [piece for block in levels[0] for piece in stored(block, block.best_in_stock, length).pieces]
+    for cell in [piece.cells()[0] for piece in pieces if isinstance(piece, Run)]:
+        run = Run.of([cell], length)
         changes = replay(cell)
         wanted = wanted_of(Window(cell.begins, cell.ends), 300)
         told = [TrendBuilder(wanted.window, wanted.cut) for _ in range(2)]

@@ -11,14 +11,14 @@ from price_history.db.packing import PackedRow, unpack_rows, unpack_state
 from price_history.domain.chunks import State
 from price_history.domain.instants import to_datetime, to_instant
 
-_COLUMNS: Final = "begins, ends, observations, state, changes"
+CHUNK_COLUMNS: Final = "begins, ends, observations, state, changes"
 _HEAD: Final = """
 SELECT head_begins AS begins, last_change_at AS ends, head_rows AS observations, head_state AS state, head AS changes
 FROM products WHERE product_no = $1 AND head_rows > 0
 """
 # In one statement, so that a head that is being closed is read once: as a head or as a chunk.
 _FOLLOWING: Final = f"""
-(SELECT {_COLUMNS} FROM chunks WHERE product_no = $1 AND ends >= $2 ORDER BY ends LIMIT $3)
+(SELECT {CHUNK_COLUMNS} FROM chunks WHERE product_no = $1 AND ends >= $2 ORDER BY ends LIMIT $3)
 UNION ALL
 ({_HEAD} AND last_change_at >= $2)
 ORDER BY ends LIMIT $3
@@ -27,10 +27,10 @@ ORDER BY ends LIMIT $3
 # gap, too. The head is there always, as it tells what holds now. Bounds by themselves, not in arrays: so the partitions
 # that are not concerned are left out before anything is opened, which halves the time.
 _IN_GAP: Final = f"""
-  (SELECT {_COLUMNS} FROM chunks
+  (SELECT {CHUNK_COLUMNS} FROM chunks
    WHERE product_no = $1 AND ends >= {{begins}} AND ends < {{ends}} ORDER BY ends LIMIT $2)
   UNION ALL
-  (SELECT {_COLUMNS} FROM chunks WHERE product_no = $1 AND ends >= {{ends}} ORDER BY ends LIMIT 1)
+  (SELECT {CHUNK_COLUMNS} FROM chunks WHERE product_no = $1 AND ends >= {{ends}} ORDER BY ends LIMIT 1)
   UNION ALL
 """  # noqa: S608 - our own constants
 GAPS_APART: Final = 4
@@ -40,7 +40,7 @@ GAPS_APART: Final = 4
 @cache
 def _touching(gaps: int) -> str:
     in_gaps = "".join(_IN_GAP.format(begins=f"${n}", ends=f"${n + 1}") for n in range(3, 3 + 2 * gaps, 2))
-    return f"SELECT DISTINCT ON (ends) {_COLUMNS} FROM ({in_gaps} ({_HEAD})) AS chunk ORDER BY ends LIMIT $2"  # noqa: S608
+    return f"SELECT DISTINCT ON (ends) {CHUNK_COLUMNS} FROM ({in_gaps} ({_HEAD})) AS chunk ORDER BY ends LIMIT $2"  # noqa: S608
 
 
 class Chunk(NamedTuple):

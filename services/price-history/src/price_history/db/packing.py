@@ -4,17 +4,45 @@ As arrays of PostgreSQL the same take about 140 bytes, and more CPU on both side
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import pairwise
-from operator import add, itemgetter
-from typing import Final, TypeAlias, cast
+from operator import itemgetter
+from typing import Final, cast
 
 import msgspec
 
-from price_history.domain.cells import Cell, Change, Columns, Piece, Run
+from price_history.domain.cells import Cell, Change, Details, Piece, Run
 from price_history.domain.chunks import State
 from price_history.domain.offers import OfferChange
 
-_Columns: TypeAlias = list[list[int | None]]
+
+class _PackedRun(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Times are distances from the run's beginning, or from each cell's, which take half the room of instants."""
+
+    begins: int
+    """From the origin of the series."""
+    ends: int
+    length: int
+    first: int
+    lowest_of_all: int
+    lowest_after: int
+    highest_of_all: int
+    highest_after: int
+    priced: int
+    # What prices add up to may need more than 64 bits, so it is divided in two.
+    weighted_high: int
+    weighted_low: int
+    prices: list[int]
+    lowest: list[int]
+    highest: list[int]
+    details: msgspec.Raw
+    """Unpacked only where they are wanted: a trend over all of the run needs none."""
+
+
+class _PackedSeries(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    ats: list[int]
+    prices: list[int | None]
+    runs: list[_PackedRun] = []
 
 
 class PackedRow(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -43,8 +71,9 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode_changes = msgspec.msgpack.Decoder(list[OfferChange]).decode
 _decode_state = msgspec.msgpack.Decoder(list[int | None]).decode
 _decode_rows = msgspec.msgpack.Decoder(list[PackedRow]).decode
-_decode_series = msgspec.msgpack.Decoder(_Columns).decode
-_decode_offers = msgspec.msgpack.Decoder(dict[int, _Columns]).decode
+_decode_series = msgspec.msgpack.Decoder(_PackedSeries).decode
+_decode_offers = msgspec.msgpack.Decoder(dict[int, _PackedSeries]).decode
+_decode_details = msgspec.msgpack.Decoder(list[list[int]]).decode
 
 
 def pack_row(
@@ -75,64 +104,81 @@ def unpack_state(packed: bytes) -> State:
     return State(best_in_stock, best_out_of_stock, dict(zip(values, values, strict=True)))
 
 
-def pack_series(pieces: Sequence[Piece], origin: int) -> bytes:
-    """A series that begins at `origin`."""
-    return _encode(_columns(pieces, origin))
+def pack_series(pieces: Sequence[Piece], origin: int, length: int) -> bytes:
+    """A series that begins at `origin`, whose cells are of `length`."""
+    return _encode(_packed(pieces, origin, length))
 
 
 def unpack_series(packed: bytes, origin: int) -> list[Change | Run]:
     """The series of `pack_series`."""
-    return _unpack(_decode_series(packed), origin)
+    return _unpacked(_decode_series(packed), origin)
 
 
-def pack_offers(offers: Mapping[int, Sequence[Piece]], origin: int) -> bytes:
+def pack_offers(offers: Mapping[int, Sequence[Piece]], origin: int, length: int) -> bytes:
     """The series of offers by number."""
-    return _encode({number: _columns(pieces, origin) for number, pieces in offers.items()})
+    return _encode({number: _packed(pieces, origin, length) for number, pieces in offers.items()})
 
 
 def unpack_offers(packed: bytes, origin: int) -> dict[int, list[Change | Run]]:
     """The series of `pack_offers`."""
-    return {number: _unpack(columns, origin) for number, columns in _decode_offers(packed).items()}
+    return {number: _unpacked(series, origin) for number, series in _decode_offers(packed).items()}
 
 
-# Times are stored as distances, which take half the room. What prices add up to may need more than 64 bits, so it is
-# divided in two.
-def _columns(pieces: Sequence[Piece], origin: int) -> _Columns:
+def _packed(pieces: Sequence[Piece], origin: int, length: int) -> _PackedSeries:
     changes = [piece for piece in pieces if not isinstance(piece, Cell)]
-    columns: _Columns = [[at - origin for at, _ in changes], [price for _, price in changes]]
     cells = [piece for piece in pieces if isinstance(piece, Cell)]
-    if cells:
-        rows = (
-            (
-                cell.begins - origin,
-                cell.ends - cell.begins,
-                cell.first,
-                cell.lowest,
-                cell.lowest_at - cell.begins,
-                cell.highest,
-                cell.highest_at - cell.begins,
-                cell.last,
-                cell.ends - cell.begins - cell.priced,
-                *divmod(cell.weighted, _INT64),
-            )
-            for cell in cells
-        )
-        columns += map(list, zip(*rows, strict=True))
-    return columns
+    cuts = [number for number in range(1, len(cells)) if cells[number].begins != cells[number - 1].ends]
+    runs = [Run.of(cells[slice(*cut)], length) for cut in pairwise([0, *cuts, len(cells)])] if cells else []
+    return _PackedSeries(
+        [at - origin for at, _ in changes], [price for _, price in changes], [_packed_run(run, origin) for run in runs]
+    )
 
 
-def _unpack(columns: _Columns, origin: int) -> list[Change | Run]:
-    ats, prices, *of_cells = columns
-    changes: list[Change] = [(origin + at, price) for at, price in zip(cast("list[int]", ats), prices, strict=True)]
-    if not of_cells:
-        return list(changes)
-    offsets, lengths, *values, high, low = cast("list[list[int]]", of_cells)
-    begins = [origin + offset for offset in offsets]
-    ends = list(map(add, begins, lengths))
-    weighted = [_INT64 * half + rest for half, rest in zip(high, low, strict=True)] if any(high) else low
-    whole = Run(begins[0], ends[-1], Columns._make([begins, ends, *values, weighted]))
-    runs = [whole]
-    if begins[1:] != ends[:-1]:
-        cuts = [number for number in range(1, len(begins)) if begins[number] != ends[number - 1]]
-        runs = [whole.part(*cut) for cut in pairwise([0, *cuts, len(begins)])]
-    return sorted((*changes, *runs), key=itemgetter(0)) if changes else [*runs]
+def _packed_run(run: Run, origin: int) -> _PackedRun:
+    whole, (*details, weighted) = run.whole, run.details()
+    halves = [divmod(each, _INT64) for each in weighted]
+    return _PackedRun(
+        run.begins - origin,
+        run.ends - run.begins,
+        run.length,
+        whole.first,
+        whole.lowest,
+        whole.lowest_at - run.begins,
+        whole.highest,
+        whole.highest_at - run.begins,
+        whole.priced,
+        *divmod(whole.weighted, _INT64),
+        run.prices,
+        run.lowest,
+        run.highest,
+        msgspec.Raw(_encode([*details, *zip(*halves, strict=True)])),
+    )
+
+
+def _unpacked(series: _PackedSeries, origin: int) -> list[Change | Run]:
+    changes = [(origin + at, price) for at, price in zip(series.ats, series.prices, strict=True)]
+    runs = [_unpacked_run(run, origin) for run in series.runs]
+    return sorted((*changes, *runs), key=itemgetter(0)) if changes and runs else [*changes, *runs]
+
+
+def _unpacked_run(run: _PackedRun, origin: int) -> Run:
+    begins = origin + run.begins
+    whole = Cell(
+        begins,
+        begins + run.ends,
+        run.first,
+        run.lowest_of_all,
+        begins + run.lowest_after,
+        run.highest_of_all,
+        begins + run.highest_after,
+        run.prices[-1],
+        run.priced,
+        _INT64 * run.weighted_high + run.weighted_low,
+    )
+    return Run(begins, run.length, whole, run.prices, run.lowest, run.highest, partial(_details, run.details))
+
+
+def _details(packed: msgspec.Raw) -> Details:
+    first, lowest_after, highest_after, unpriced, high, low = _decode_details(packed)
+    weighted = [_INT64 * half + rest for half, rest in zip(high, low, strict=True)]
+    return Details(first, lowest_after, highest_after, unpriced, weighted)

@@ -224,7 +224,7 @@ def _block(begins: datetime, ends: datetime, in_stock: bytes, best: bytes | None
 
 
 def _apart(pieces: Iterable[Change | Run]) -> list[Piece]:
-    return [each for piece in pieces for each in (piece.each() if isinstance(piece, Run) else (piece,))]
+    return [each for piece in pieces for each in (piece.cells() if isinstance(piece, Run) else (piece,))]
 
 
 async def _store(driver: Any, level: Level, blocks: Iterable[tuple[int, Block]]) -> None:
@@ -237,9 +237,9 @@ async def _store(driver: Any, level: Level, blocks: Iterable[tuple[int, Block]])
                 to_datetime(block.ends),
                 product_no,
                 level.number,
-                pack_series(block.best_in_stock, block.begins),
-                None if block.best is None else pack_series(block.best, block.begins),
-                pack_offers(block.offers, block.begins),
+                pack_series(block.best_in_stock, block.begins, level.cell),
+                None if block.best is None else pack_series(block.best, block.begins, level.cell),
+                pack_offers(block.offers, block.begins, level.offer_cell),
             )
             for product_no, block in blocks
         ],

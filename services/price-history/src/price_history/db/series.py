@@ -9,17 +9,22 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
 from connection_pool import Connection
-from price_history.db.chunks import Chunk, touching_chunks
+from price_history.db.chunks import CHUNK_COLUMNS, Chunk, touching_chunks
 from price_history.db.packing import PackedRow, unpack_offers, unpack_series
 from price_history.db.reading import FoundProduct
 from price_history.domain.cells import Change, Run, replay
 from price_history.domain.chunks import State
 from price_history.domain.covering import Gap, SeriesBlock, Wanted, cover
-from price_history.domain.instants import to_datetime, to_instant
+from price_history.domain.errors import UnknownProductError
+from price_history.domain.instants import LAST_INSTANT, SECOND, to_datetime, to_instant
 from price_history.domain.rollups import LEVELS
 
 CHUNKS_AT_ONCE: Final = 500
 """Chunks read at once: a week of minutes in one go, years in bounded memory."""
+CHUNKS_AT_FIRST: Final = 100
+"""Chunks that are read with the product: a day of minutes."""
+NEAR: Final = 31 * 86_400 * SECOND
+"""How far after the window's start its first chunk is looked for, and how far before its end those without a block."""
 
 Basis = Literal["best_in_stock", "best"]
 
@@ -27,11 +32,15 @@ PackedBlock: TypeAlias = tuple[int, int, bytes]
 
 _Changes: TypeAlias = Callable[[Sequence[int], Sequence[PackedRow]], list[Change]]
 
-# The product, and the blocks that may tell its trend, of all levels in one round trip. For each part a probe for the
-# block in which it begins, and a range of the index for those that begin in it. With OFFSET 0 where it begins is found
-# once, not in each place where it is named.
+# What nearly always tells a trend, in one round trip: the product, blocks of all levels, and chunks.
+#
+# Of the blocks, for each part a probe for the one in which it begins, and a range of the index for those that begin in
+# it. With OFFSET 0 where it begins is found once, not in each place where it is named.
+#
+# Of the chunks, the one with the first change in the window, those that no block covers, and the head. They are looked
+# for near the window's bounds only: so the partitions that are not concerned are left out before anything is opened.
 _FIND: Final = """
-SELECT product_no, deleted_at, (SELECT kept_since FROM retention), block.*
+SELECT product_no, deleted_at, (SELECT kept_since FROM retention), block.*, rolled.upto, chunk.*
 FROM products
 CROSS JOIN LATERAL (
   SELECT array_agg(level), array_agg(begins), array_agg(ends), array_agg(series) FROM (
@@ -55,6 +64,23 @@ CROSS JOIN LATERAL (
     ORDER BY part.level, block.begins
   ) AS found
 ) AS block
+CROSS JOIN LATERAL (
+  SELECT greatest($8, (
+    SELECT ends FROM rollups WHERE product_no = products.product_no AND level = 1 AND $9 ORDER BY begins DESC LIMIT 1
+  )) AS upto
+  OFFSET 0
+) AS rolled
+CROSS JOIN LATERAL (
+  SELECT array_agg(begins), array_agg(ends), array_agg(observations), array_agg(state), array_agg(changes) FROM (
+    (SELECT {chunk} FROM chunks
+     WHERE product_no = products.product_no AND ends >= $6 AND ends < $7 ORDER BY ends LIMIT 1)
+    UNION ALL
+    (SELECT {chunk} FROM chunks
+     WHERE product_no = products.product_no AND ends >= $8 AND ends >= rolled.upto ORDER BY ends LIMIT $10)
+    UNION ALL
+    SELECT head_begins, last_change_at, head_rows, head_state, head WHERE head_rows > 0
+  ) AS found
+) AS chunk
 WHERE product_id = $1
 """
 _BLOCK_BEFORE: Final = """
@@ -82,7 +108,7 @@ class Series:
 
 def _best(column: str, price: Callable[[State], int | None], changes: _Changes) -> Series:
     return Series(
-        find=_FIND.format(series=column),
+        find=_FIND.format(series=column, chunk=CHUNK_COLUMNS),
         block_before=_BLOCK_BEFORE.format(series=column),
         cells=[level.cell for level in LEVELS],
         changes=changes,
@@ -124,7 +150,7 @@ def offer_series(offer_nos: frozenset[int]) -> Series:
         return sorted((piece for number in offer_nos for piece in found.get(number, ())), key=itemgetter(0))
 
     return Series(
-        find=_FIND.format(series="offers"),
+        find=_FIND.format(series="offers", chunk=CHUNK_COLUMNS),
         block_before=_BLOCK_BEFORE.format(series="offers"),
         cells=[level.offer_cell for level in LEVELS],
         changes=of_rows,
@@ -134,10 +160,15 @@ def offer_series(offer_nos: frozenset[int]) -> Series:
 
 
 class FoundSeries(NamedTuple):
-    """A product, and the packed blocks of one of its series by level, each with when it begins and ends."""
+    """A product, the packed blocks of one of its series by level, each with when it begins and ends, and chunks.
+
+    The chunks follow each other, and have all changes in the spans that they tell.
+    """
 
     product: FoundProduct
     blocks: dict[int, list[PackedBlock]]
+    chunks: list[Chunk]
+    told: list[Gap]
 
 
 async def find_series(connection: Connection, product_id: UUID, series: Series, wanted: Wanted) -> FoundSeries:
@@ -147,20 +178,38 @@ async def find_series(connection: Connection, product_id: UUID, series: Series, 
         UnknownProductError: there is no such product, or it was deleted.
     """
     parts = wanted.parts(series.cells)
+    start, end = wanted.window.start, wanted.window.end
+    near_start, near_end = start + NEAR, max(start, end - NEAR)
     row = await connection.fetchrow(
         series.find,
         product_id,
         [part.level for part in parts],
         *_bounds([(part.begins, part.ends) for part in parts]),
         [part.after for part in parts],
-        to_datetime(wanted.window.start),
+        *map(to_datetime, (start, near_start, near_end)),
+        bool(parts),
+        CHUNKS_AT_FIRST,
     )
-    of_product, of_blocks = (None, ()) if row is None else (row[:3], row[3:])
-    product = FoundProduct.of(of_product)
+    if row is None:
+        raise UnknownProductError
+    product = FoundProduct.of(row[:3])
     blocks: dict[int, list[PackedBlock]] = {}
-    for level, begins, ends, packed in zip(*(column or () for column in of_blocks), strict=True):
+    for level, begins, ends, packed in zip(*(column or () for column in row[3:7]), strict=True):
         blocks.setdefault(level, []).append((to_instant(begins), to_instant(ends), packed))
-    return FoundSeries(product, blocks)
+    # The one with the first change may be among the others as well.
+    by_end = {chunk.ends: chunk for chunk in map(Chunk.of, zip(*(column or () for column in row[8:]), strict=True))}
+    chunks = [by_end[ends] for ends in sorted(by_end)]
+    return FoundSeries(product, blocks, chunks, _told(chunks, (start, near_start), to_instant(row[7])))
+
+
+def _told(chunks: Sequence[Chunk], first: Gap, rolled_upto: int) -> list[Gap]:
+    """The spans of which these chunks have all changes."""
+    begins, ends = first
+    told = [(begins, chunk.ends + 1) for chunk in chunks if begins <= chunk.ends < ends][:1]
+    unrolled = [chunk for chunk in chunks if chunk.ends >= rolled_upto]
+    cut_off = len(unrolled) >= CHUNKS_AT_FIRST
+    told.append((rolled_upto, unrolled[CHUNKS_AT_FIRST - 1].ends + 1 if cut_off else LAST_INSTANT))
+    return _merged(told)
 
 
 async def read_series(
@@ -175,7 +224,7 @@ async def read_series(
         pieces += covered.pieces
         gaps = covered.gaps
     pieces.sort(key=itemgetter(0))
-    async for changes in _changes(connection, found.product.number, series, gaps, wanted):
+    async for changes in _changes(connection, found, series, gaps, wanted):
         upto = changes[-1][0] if changes else 0
         ready = [piece for piece in pieces if piece[0] <= upto]
         pieces = pieces[len(ready) :]
@@ -184,14 +233,15 @@ async def read_series(
 
 
 async def _changes(
-    connection: Connection, product_no: int, series: Series, gaps: Sequence[Gap], wanted: Wanted
+    connection: Connection, found: FoundSeries, series: Series, gaps: Sequence[Gap], wanted: Wanted
 ) -> AsyncIterator[list[Change]]:
     """The changes in the gaps, in pages, with the price carried into the window in front."""
-    start = wanted.window.start
+    start, product_no = wanted.window.start, found.product.number
     # Perhaps nothing lies in the first one, but the chunk after it tells what is carried into the window.
     gaps = _merged([(start, start), *gaps])
     carried = await _carried_by_blocks(connection, product_no, series, wanted) if wanted.forgotten_at_start else None
-    chunks = await touching_chunks(connection, product_no, gaps, CHUNKS_AT_ONCE)
+    are_told = all(any(begins <= gap[0] and gap[1] <= ends for begins, ends in found.told) for gap in gaps)
+    chunks = found.chunks if are_told else await touching_chunks(connection, product_no, gaps, CHUNKS_AT_ONCE)
     first = [carried] if carried is not None else [_carried(series, chunk, start) for chunk in chunks[:1]]
     while True:
         yield [*first, *(change for chunk in chunks for change in _within(series, chunk, gaps))]
@@ -238,7 +288,7 @@ async def _carried_by_blocks(connection: Connection, product_no: int, series: Se
         return None
     before: list[Change] = []
     for piece in block.pieces:
-        changes = [change for cell in piece.each() for change in replay(cell)] if isinstance(piece, Run) else [piece]
+        changes = [change for cell in piece.cells() for change in replay(cell)] if isinstance(piece, Run) else [piece]
         before += [change for change in changes if change[0] < start]
     # A block that begins here says nothing of what was before; nobody will know the difference.
     return (start - 1, before[-1][1] if before else None)

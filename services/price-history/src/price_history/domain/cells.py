@@ -4,10 +4,10 @@ A price is a list of pieces in their order, each a change or a cell (or many cel
 holds until the next one begins. Instants are whole microseconds; None stands for "no price".
 """
 
-from collections.abc import Iterable, Sequence
-from itertools import groupby
-from operator import itemgetter
-from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby, pairwise
+from operator import itemgetter, sub
+from typing import Final, Generic, NamedTuple, Self, TypeAlias, TypeVar
 
 CONDENSED_FROM: Final = 4
 """Changes in one span that are worth a cell: fewer take less room as they are, and say more. Of a cell any more is."""
@@ -51,66 +51,103 @@ Change: TypeAlias = tuple[int, int | None]
 Piece: TypeAlias = Change | Cell
 
 
-class Columns(NamedTuple):
-    """Cells column by column, as they are stored: going over them costs a third of what as many objects cost.
+class Details(NamedTuple):
+    """What only parts of a run are asked for, column by column.
 
     `…_after` are counted from the beginning of the cell; `unpriced` is for how long there was no price.
     """
 
-    begins: list[int]
-    ends: list[int]
     first: list[int]
-    lowest: list[int]
     lowest_after: list[int]
-    highest: list[int]
     highest_after: list[int]
-    last: list[int]
     unpriced: list[int]
     weighted: list[int]
 
 
 class Run(NamedTuple):
-    """Cells that follow each other without a gap."""
+    """Cells that follow each other without a gap, one in each span of `length`, whole multiples of it since 1970.
+
+    Column by column, as they are stored: going over them costs a third of what as many objects cost. `prices` are the
+    last ones; `whole` is all of it as one cell.
+    """
 
     begins: int
-    ends: int
-    cells: Columns
+    length: int
+    whole: Cell
+    prices: list[int]
+    lowest: list[int]
+    highest: list[int]
+    details: Callable[[], Details]
+
+    @classmethod
+    def of(cls, cells: Sequence[Cell], length: int) -> Self:
+        """Of cells that follow each other."""
+        begins, ends, first, lowest, lowest_at, highest, highest_at, last, priced, weighted = map(
+            list, zip(*cells, strict=True)
+        )
+        lowest_after, highest_after = (list(map(sub, ats, begins)) for ats in (lowest_at, highest_at))
+        unpriced = list(map(sub, map(sub, ends, begins), priced))
+        details = Details(first, lowest_after, highest_after, unpriced, weighted)
+        whole = _whole([*begins, ends[-1]], last, lowest, highest, details)
+        return cls(begins[0], length, whole, last, lowest, highest, lambda: details)
+
+    def part(self, begin: int, end: int) -> "Run":
+        """The cells from one number up to another."""
+        bounds, details = self.bounds()[begin : end + 1], Details._make(column[begin:end] for column in self.details())
+        prices, lowest, highest = (column[begin:end] for column in (self.prices, self.lowest, self.highest))
+        whole = _whole(bounds, prices, lowest, highest, details)
+        return Run(bounds[0], self.length, whole, prices, lowest, highest, lambda: details)
+
+    @property
+    def ends(self) -> int:
+        """Where the last cell ends."""
+        return self.whole.ends
 
     @property
     def last(self) -> int:
         """The price at its end."""
-        return self.cells.last[-1]
+        return self.whole.last
 
-    def part(self, begin: int, end: int) -> "Run":
-        """The cells from one number up to another."""
-        cells = Columns._make(column[begin:end] for column in self.cells)
-        return Run(cells.begins[0], cells.ends[-1], cells)
+    def bounds(self) -> list[int]:
+        """Where each cell begins, and where the last one ends."""
+        second = (self.begins // self.length + 1) * self.length
+        return [self.begins, *range(second, self.ends, self.length), self.ends]
 
-    def cell(self, number: int) -> Cell:
-        """One of the cells."""
-        return self.part(number, number + 1).whole()
-
-    def each(self) -> list[Cell]:
+    def cells(self) -> list[Cell]:
         """The cells one by one."""
-        return [self.cell(number) for number in range(len(self.cells.begins))]
+        columns = zip(pairwise(self.bounds()), self.prices, self.lowest, self.highest, *self.details(), strict=True)
+        return [
+            Cell(
+                begins,
+                ends,
+                first,
+                lowest,
+                begins + lowest_after,
+                highest,
+                begins + highest_after,
+                last,
+                ends - begins - unpriced,
+                weighted,
+            )
+            for (begins, ends), last, lowest, highest, first, lowest_after, highest_after, unpriced, weighted in columns
+        ]
 
-    def whole(self) -> Cell:
-        """All of it as one cell."""
-        cells = self.cells
-        lowest, highest = min(cells.lowest), max(cells.highest)
-        low, high = cells.lowest.index(lowest), cells.highest.index(highest)
-        return Cell(
-            self.begins,
-            self.ends,
-            cells.first[0],
-            lowest,
-            cells.begins[low] + cells.lowest_after[low],
-            highest,
-            cells.begins[high] + cells.highest_after[high],
-            cells.last[-1],
-            self.ends - self.begins - sum(cells.unpriced),
-            sum(cells.weighted),
-        )
+
+def _whole(bounds: list[int], prices: list[int], lowest: list[int], highest: list[int], details: Details) -> Cell:
+    first, lowest_after, highest_after, unpriced, weighted = details
+    low, high = lowest.index(min(lowest)), highest.index(max(highest))
+    return Cell(
+        bounds[0],
+        bounds[-1],
+        first[0],
+        lowest[low],
+        bounds[low] + lowest_after[low],
+        highest[high],
+        bounds[high] + highest_after[high],
+        prices[-1],
+        bounds[-1] - bounds[0] - sum(unpriced),
+        sum(weighted),
+    )
 
 
 Span = TypeVar("Span", Cell, Run)

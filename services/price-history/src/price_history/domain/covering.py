@@ -45,6 +45,8 @@ class Wanted:
         """The levels to be read, the coarsest first, of those with cells of these lengths (microseconds)."""
         length = 0 if self.cut is None else self.cut.seconds * SECOND
         fitting = [level.number for level, cell in zip(LEVELS, cells, strict=True) if length and length % cell == 0]
+        # The same blocks with longer cells will do.
+        fitting = [number for number in fitting if not (number + 1 in fitting and LEVELS[number].joins == 1)]
         if not fitting and self.forgotten_at_start:
             return [1]
         return fitting[::-1]
@@ -123,18 +125,17 @@ def _take_part(covered: Covered, pieces: Iterable[Change | Run], gap: Gap, *, fi
             if begins <= piece[0] < ends:
                 covered.pieces.append(piece)
             continue
+        bounds = piece.bounds()
         # From the first cell that touches the gap to the last one, and those among them that lie in it.
-        first, last = bisect_right(piece.cells.ends, begins), bisect_left(piece.cells.begins, ends)
-        inside = (
-            range(bisect_left(piece.cells.begins, begins), bisect_right(piece.cells.ends, ends)) if fits else range(0)
-        )
+        first, last = bisect_right(bounds, begins, 1) - 1, bisect_left(bounds, ends, 0, len(bounds) - 1)
+        inside = range(bisect_left(bounds, begins), bisect_right(bounds, ends) - 1) if fits else range(0)
         if inside:
             covered.pieces.append(piece.part(inside.start, inside.stop))
         for number in range(first, last):
             if number in inside:
                 continue
-            cell = piece.cell(number)
-            if cell.begins < kept_since:
+            if bounds[number] < kept_since:
+                cell = piece.part(number, number + 1).whole
                 covered.pieces.extend(change for change in replay(cell) if change[0] < ends)
             else:
-                covered.gaps.append((max(cell.begins, begins), min(cell.ends, ends)))
+                covered.gaps.append((max(bounds[number], begins), min(bounds[number + 1], ends)))

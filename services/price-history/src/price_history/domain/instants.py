@@ -9,6 +9,8 @@ from typing import Final
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SECOND: Final = 1_000_000
 """Microseconds in a second."""
+LAST_INSTANT: Final = 2**63 - 1
+"""After every other."""
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 

@@ -36,10 +36,12 @@ LEVELS: Final = (
     Level(2, _MINUTES_5, _HOUR, 8),
     Level(3, _HOUR, _HOUR, 2),
     Level(4, _HOURS_2, _HOURS_2, 8),
-    Level(5, _DAY, _DAY, 8),
+    Level(5, _DAY, _DAY, 1),
+    Level(6, _DAY, _DAY, 8),
 )
 """The cells are as long as the buckets that `auto` cuts 24 hours, two weeks, 30 days and a year into. Of a price that
-changes every minute, blocks of one hour, of nine, of 17, of six days and of 46."""
+changes every minute, blocks of one hour, of nine, of 17, of six days, of the same six
+days and of 46."""
 
 
 class Block(NamedTuple):

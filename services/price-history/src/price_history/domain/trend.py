@@ -4,7 +4,6 @@ A price is a step function of time: each observed price holds until the next cha
 Instants are whole microseconds. A window includes its end, where a price may begin that is in effect for no time.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -107,7 +106,7 @@ class TrendBuilder:
         self._points.take(laid.holds)
         self._tally.take(laid.holds)
         for run in laid.spans:
-            self._tally.add(run.whole())
+            self._tally.add(run.whole)
 
     def finish(self) -> Trend:
         """The trend, with the last price in effect up to and including the window's end."""
@@ -190,12 +189,12 @@ class _BucketPoints:
         """
         for run in runs:
             first, last = ((at - self._first) // self._length for at in (run.begins, run.ends - 1))
-            cells = run.cells
-            prices, lowest, highest = cells.last, cells.lowest, cells.highest
+            prices, lowest, highest = run.prices, run.lowest, run.highest
             # No cell is left out between them, so as many cells as buckets are one in each.
             if len(prices) != last - first + 1:
-                ends = [self._first + (bucket + 1) * self._length for bucket in range(first, last + 1)]
-                parts = [slice(*cut) for cut in pairwise([0, *(bisect_left(cells.begins, at) for at in ends)])]
+                each = self._length // run.length
+                cuts = range(each - run.begins // run.length % each, len(prices), each)
+                parts = [slice(*cut) for cut in pairwise([0, *cuts, len(prices)])]
                 prices = [prices[part.stop - 1] for part in parts]
                 lowest = [min(lowest[part]) for part in parts]
                 highest = [max(highest[part]) for part in parts]
