@@ -7,11 +7,12 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
+from price_history.db import series
 from price_history.db.engine import Database
 from price_history.db.snapshots import Snapshots
 from price_history.domain.cells import Change
 from price_history.domain.chunks import CHUNK_ROWS
-from price_history.domain.instants import to_datetime, to_instant
+from price_history.domain.instants import SECOND, to_datetime, to_instant
 from price_history.domain.recording import ObservedList
 from price_history.domain.resolution import choose_buckets
 from price_history.domain.trend import Trend, TrendBuilder
@@ -68,13 +69,19 @@ async def borders(database: Database) -> list[int]:
         return [to_instant(moment) for row in [*chunks, *heads] for moment in row]
 
 
-async def test_a_trend_does_not_tell_where_chunks_meet(database: Database, told: Told) -> None:
+@pytest.mark.parametrize("at_first", [100, 1, 2])
+@pytest.mark.parametrize("near", [series.NEAR, 10 * 60 * SECOND, SECOND])
+async def test_a_trend_does_not_tell_where_chunks_meet(
+    database: Database, told: Told, near: int, at_first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(series, "NEAR", near)
+    monkeypatch.setattr(series, "CHUNKS_AT_FIRST", at_first)
     found = await borders(database)
     assert len(found) == 6, "two chunks and the head"
     read = ReadTrend(database)
-    near = sorted({border + offset for border in found for offset in (-1, 0, 1)})
-    windows = [Window(start, start + length) for start in near for length in (1, 10**8, 10**10)]
-    windows += [Window(found[0] - 1, end) for end in near if end > found[0]]
+    instants = sorted({border + offset for border in found for offset in (-1, 0, 1)})
+    windows = [Window(start, start + length) for start in instants for length in (1, 10**8, 10**10)]
+    windows += [Window(found[0] - 1, end) for end in instants if end > found[0]]
     for window in windows:
         raw = choose_buckets(window, "raw")
         best = await read.of_product(told.product, "best_in_stock", window, raw)

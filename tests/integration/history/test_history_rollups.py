@@ -10,10 +10,11 @@ import pytest
 import sqlalchemy as sa
 
 from price_history.bootstrap import rebuild
+from price_history.db import series
 from price_history.db.engine import Database
 from price_history.db.snapshots import Snapshots
 from price_history.domain.chunks import CHUNK_ROWS
-from price_history.domain.instants import to_instant
+from price_history.domain.instants import SECOND, to_instant
 from price_history.domain.recording import ObservedList
 from price_history.domain.resolution import choose_buckets
 from price_history.domain.rollups import BLOCK_CHUNKS, LEVELS
@@ -72,7 +73,11 @@ async def count(database: Database, sql: str) -> int:
         return int((await connection.execute(sa.text(sql))).scalar_one())
 
 
-async def test_trends_are_the_same_before_and_after_and_half_way(database: Database) -> None:
+@pytest.mark.parametrize("near", [series.NEAR, 3_600 * SECOND])
+async def test_trends_are_the_same_before_and_after_and_half_way(
+    database: Database, near: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(series, "NEAR", near)
     product, other = uuid4(), uuid4()
     minutes = BLOCK_ROWS * LEVELS[1].joins + 200
     await observe_minutes(database, [product, other], BEGIN, minutes)
