@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import psycopg2
 
+from bench.programs import put_first
 from devstack import linux_processes, loopback_http
 from devstack.broker_management import BrokerManagement
 from devstack.conditions import wait_until
@@ -82,6 +83,10 @@ class System:
     def cpu_of(self, name: str) -> float:
         """CPU seconds of one part since it began."""
         return linux_processes.cpu_seconds(self.pid(name))
+
+    def put_first(self, name: str) -> bool:
+        """Have a part, and what it starts from now on, run before all ordinary programs; whether that is allowed."""
+        return put_first(self.pid(name))
 
     def restart(self, name: str, environment: Mapping[str, object] | None = None) -> None:
         """Stop a part, start it again, with these variables set, and wait until it is ready.
