@@ -1,7 +1,8 @@
 """Makes the passwords of the Compose stack, once, and tells each container its own and no other's.
 
 Every folder below /secrets is a volume that one service has as /run/secrets. A variable of the environment decides a
-password; without one, what was made before stays. Broker accounts and their rights are told to RabbitMQ from here, too.
+password; without one, what was made before stays. Broker accounts and their rights, and how much of the past the log of
+events keeps, are told to RabbitMQ from here, too.
 """
 
 import base64
@@ -81,4 +82,7 @@ definitions["users"] = [
 definitions["permissions"].append(
     {"user": ADMINISTRATOR, "vhost": VHOST, "configure": ".*", "write": ".*", "read": ".*"}
 )
+log = next(policy["definition"] for policy in definitions["policies"] if policy["name"] == "log")
+log["max-age"] = os.environ.get("EVENT_LOG_MAX_AGE") or log["max-age"]
+log["max-length-bytes"] = int(os.environ.get("EVENT_LOG_MAX_BYTES") or log["max-length-bytes"])
 write("rabbitmq", "definitions.json", json.dumps(definitions, indent=1))

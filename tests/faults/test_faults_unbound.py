@@ -9,7 +9,7 @@ import pytest
 from tests.faults.laboratory.report import Report
 
 from aggregator_contracts import ProductCreated, ProductState, parse_event
-from aggregator_contracts.topology import EXCHANGE, HISTORY_PRODUCTS, SUBSCRIPTIONS, SYNC_PRODUCTS
+from aggregator_contracts.topology import EXCHANGE, HISTORY_PRODUCTS, LOG, SUBSCRIPTIONS, SYNC_PRODUCTS
 from event_bus import EventConsumer, EventPublisher, PublishError
 
 BOUND_TO_CREATED = [subscription for subscription in SUBSCRIPTIONS if ProductCreated in subscription.events]
@@ -66,6 +66,7 @@ async def test_what_no_queue_takes_is_refused_and_arrives_when_it_is_published_a
     for subscription in BOUND_TO_CREATED:
         queue = await channel.get_queue(subscription.queue)
         await queue.unbind(EXCHANGE, routing_key=ProductCreated.TYPE)
+    await (await channel.get_queue(LOG)).unbind(EXCHANGE, routing_key="#")
     event = created()
     with pytest.raises(PublishError):
         await publisher.publish([event])

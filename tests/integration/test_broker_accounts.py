@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -11,13 +11,14 @@ from uuid import uuid4
 import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
-from aiormq.exceptions import ChannelAccessRefused
+from aiormq.exceptions import AMQPError, ChannelAccessRefused
 
 from aggregator_contracts import EVENT_CLASSES, Event, ProductCreated, ProductRegistered, ProductState
 from aggregator_contracts.topology import (
     CATALOG_REGISTRATIONS,
     EXCHANGE,
     HISTORY_PRODUCTS,
+    LOG,
     SERVICES,
     SUBSCRIBER,
     SUBSCRIPTIONS,
@@ -25,7 +26,7 @@ from aggregator_contracts.topology import (
     Subscription,
 )
 from devstack.broker_management import BrokerManagement
-from event_bus import EventConsumer, EventPublisher, ParkedMessages, PublishError, Unprocessable
+from event_bus import EventConsumer, EventLog, EventPublisher, ParkedMessages, PublishError, Unprocessable
 from event_bus.definitions import definitions
 from event_bus.topology import EXCHANGES, QUEUES
 
@@ -33,7 +34,8 @@ Accounts = Callable[[str], str]
 
 ACCOUNTS = (*SERVICES, SUBSCRIBER)
 OWN = {(event.SOURCE.removeprefix("/"), event) for event in EVENT_CLASSES}
-READERS = {queue: s.service for s in SUBSCRIPTIONS for queue in (s.queue, s.parked_queue)}
+READERS = {queue: {s.service} for s in SUBSCRIPTIONS for queue in (s.queue, s.parked_queue)}
+READERS[LOG] = {"catalog-api", "price-history", SUBSCRIBER}
 
 
 @asynccontextmanager
@@ -107,7 +109,7 @@ async def test_nobody_reads_or_empties_a_queue_of_another(broker_accounts: Accou
     async def consume(queue: AbstractQueue) -> None:
         await queue.consume(ignore)
 
-    foreign = [queue.name for queue in QUEUES if READERS.get(queue.name) != account]
+    foreign = [queue.name for queue in QUEUES if account not in READERS.get(queue.name, set())]
     accesses: tuple[Callable[[AbstractQueue], Awaitable[Any]], ...] = (
         lambda queue: queue.get(),
         lambda queue: queue.purge(),
@@ -119,6 +121,27 @@ async def test_nobody_reads_or_empties_a_queue_of_another(broker_accounts: Accou
             found = await channel.get_queue(queue)
             with pytest.raises(ChannelAccessRefused):
                 await access(found)
+
+
+@pytest.mark.parametrize("account", sorted(READERS[LOG]))
+async def test_readers_of_the_log_take_nothing_from_it(
+    broker_accounts: Accounts, rabbitmq_url: str, account: str
+) -> None:
+    publisher = EventPublisher(rabbitmq_url)
+    await publisher.publish([created()])
+    await publisher.stop()
+    accesses: tuple[Callable[[AbstractQueue], Awaitable[Any]], ...] = (
+        lambda queue: queue.get(),
+        lambda queue: queue.purge(),
+        lambda queue: queue.delete(),
+    )
+    for access in accesses:
+        with pytest.raises(AMQPError):
+            async with channel_of(broker_accounts(account)) as channel:
+                await access(await channel.get_queue(LOG))
+    for _ in range(2):
+        async with EventLog(broker_accounts(account)).open() as log, aclosing(log.read("first")) as entries:
+            assert (await anext(entries)).offset == 0
 
 
 @pytest.mark.parametrize("service", SERVICES)

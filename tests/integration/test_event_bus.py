@@ -23,7 +23,7 @@ from aggregator_contracts import (
     ProductState,
     parse_event,
 )
-from aggregator_contracts.topology import EXCHANGE, HISTORY_OFFERS, SUBSCRIPTIONS, SYNC_PRODUCTS, Subscription
+from aggregator_contracts.topology import EXCHANGE, HISTORY_OFFERS, LOG, SUBSCRIPTIONS, SYNC_PRODUCTS, Subscription
 from devstack.broker_management import BrokerManagement
 from devstack.conditions import wait_until
 from devstack.rabbitmq import RabbitNode
@@ -450,7 +450,7 @@ async def test_readiness_follows_the_connection(rabbitmq_url: str) -> None:
         await consumer.check()
 
 
-async def test_every_queue_is_a_durable_quorum_queue(
+async def test_every_queue_is_a_durable_quorum_queue_and_the_log_a_stream(
     rabbitmq_url: str, rabbitmq_management: BrokerManagement, publisher: EventPublisher
 ) -> None:
     await publisher.start()
@@ -463,5 +463,6 @@ async def test_every_queue_is_a_durable_quorum_queue(
     ):
         queues = await response.json()
     assert {(queue["name"], queue["type"], queue["durable"]) for queue in queues} == {
-        (name, "quorum", True) for name in names
+        (LOG, "stream", True),
+        *((name, "quorum", True) for name in names),
     }

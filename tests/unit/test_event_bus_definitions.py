@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 import sys
 from typing import Any
 
@@ -19,7 +20,7 @@ VARIABLES = {
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     def run(*arguments: str, **variables: str) -> tuple[int, str, str]:
-        for name in VARIABLES:
+        for name in (*VARIABLES, "EVENT_LOG_MAX_AGE", "EVENT_LOG_MAX_BYTES"):
             monkeypatch.delenv(name, raising=False)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
@@ -55,3 +56,27 @@ def test_without_users_no_password_is_needed_and_the_virtual_host_is_chosen(run:
     rendered = json.loads(output)
     assert "users" not in rendered
     assert {item["vhost"] for kind in rendered if kind != "vhosts" for item in rendered[kind]} == {"shop"}
+
+
+def test_what_the_log_keeps_is_the_operators_choice(run: Any) -> None:
+    def kept(**variables: str) -> Any:
+        code, output, _ = run("--without-users", **variables)
+        assert code == 0
+        [policy] = [policy for policy in json.loads(output)["policies"] if policy["name"] == "log"]
+        assert re.search(policy["pattern"], "aggregator.log")
+        assert not re.search(policy["pattern"], "subscriber.aggregator.log")
+        return policy["definition"]
+
+    assert kept() == {"max-age": "7D", "max-length-bytes": 2**31}
+    assert kept(EVENT_LOG_MAX_AGE="12h", EVENT_LOG_MAX_BYTES="50000000000") == {
+        "max-age": "12h",
+        "max-length-bytes": 50_000_000_000,
+    }
+
+
+@pytest.mark.parametrize(("name", "value"), [("EVENT_LOG_MAX_AGE", "7 days"), ("EVENT_LOG_MAX_BYTES", "16777216")])
+def test_a_bound_of_the_log_that_can_not_be_used_is_named(run: Any, name: str, value: str) -> None:
+    code, output, errors = run("--without-users", **{name: value})
+    assert (code, output) == (2, "")
+    assert errors.startswith(f"event-bus-definitions: {name} must be")
+    assert errors.count("\n") == 1

@@ -19,6 +19,8 @@ from aggregator_contracts.events import (
 
 EXCHANGE: Final = "aggregator.events"
 """Durable topic exchange; the routing key of a message is its event's type."""
+LOG: Final = "aggregator.log"
+"""The stream that keeps every event of the last days, in the order of their publishing, to be read again and again."""
 SUBSCRIBER: Final = "subscriber"
 """The broker account of other systems, and what the names of all their queues begin with."""
 

@@ -2,6 +2,7 @@
 
 from event_bus.consumer import EventConsumer, Unprocessable
 from event_bus.decoding import ReceivedOffer, ReceivedOffersUpdated, ReceivedUpdate, decode_event
+from event_bus.log import EventLog, Extent, LogEntry, OffsetError, OpenLog, Start
 from event_bus.messages import PublishError
 from event_bus.parked import ParkedMessage, ParkedMessages
 from event_bus.parked_commands import parked_commands
@@ -10,7 +11,12 @@ from event_bus.together import Together
 
 __all__ = [
     "EventConsumer",
+    "EventLog",
     "EventPublisher",
+    "Extent",
+    "LogEntry",
+    "OffsetError",
+    "OpenLog",
     "OutgoingEvent",
     "ParkedMessage",
     "ParkedMessages",
@@ -18,6 +24,7 @@ __all__ = [
     "ReceivedOffer",
     "ReceivedOffersUpdated",
     "ReceivedUpdate",
+    "Start",
     "Together",
     "Unprocessable",
     "decode_event",

@@ -3,7 +3,8 @@
 Run as `event-bus-definitions`, to be loaded when a broker starts (`load_definitions`) or with `rabbitmqctl
 import_definitions`. Loading them again changes nothing but passwords. For RabbitMQ 3.10 and 4.
 
-Passwords come from the environment, such as CATALOG_API_RABBITMQ_PASSWORD. What `--without-users` prints is checked in
+Passwords come from the environment, such as CATALOG_API_RABBITMQ_PASSWORD, and so do EVENT_LOG_MAX_AGE and
+EVENT_LOG_MAX_BYTES, which say how much of the past the log keeps. What `--without-users` prints is checked in
 as `deploy/rabbitmq/definitions.json`, for whoever makes the accounts otherwise.
 """
 
@@ -12,12 +13,14 @@ import base64
 import hashlib
 import json
 import os
+import re
 import secrets
 import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from aggregator_contracts.topology import EXCHANGE, SUBSCRIBER
+from aggregator_contracts.log import LogBounds
+from aggregator_contracts.topology import EXCHANGE, LOG, SUBSCRIBER
 from event_bus.permissions import PERMISSIONS
 from event_bus.topology import BINDINGS, EXCHANGES, QUEUES
 
@@ -29,13 +32,16 @@ SUBSCRIBERS_BYTES: Final = 2**30
 Json = dict[str, Any]
 
 
-def definitions(vhost: str = VHOST, passwords: Mapping[str, str] | None = None, *, prefix: str = "") -> Json:
+def definitions(
+    vhost: str = VHOST, passwords: Mapping[str, str] | None = None, *, prefix: str = "", log: LogBounds | None = None
+) -> Json:
     """The definitions for one virtual host.
 
     Args:
         vhost: it is made if need be.
         passwords: one for each account; without them the definitions have no users.
         prefix: what the users' names begin with, as they are the same in all virtual hosts of a broker.
+        log: what the log keeps, the default's if None.
     """
     accounts = {
         "permissions": [
@@ -56,10 +62,11 @@ def definitions(vhost: str = VHOST, passwords: Mapping[str, str] | None = None, 
     users = (
         {} if passwords is None else {"users": [_user(prefix + p.account, passwords[p.account]) for p in PERMISSIONS]}
     )
-    return {"vhosts": [{"name": vhost}], **users, **accounts, "policies": [_bounds(vhost)], **_topology(vhost)}
+    policies = [_subscribers_policy(vhost), _log_policy(vhost, log or LogBounds())]
+    return {"vhosts": [{"name": vhost}], **users, **accounts, "policies": policies, **_topology(vhost)}
 
 
-def _bounds(vhost: str) -> Json:
+def _subscribers_policy(vhost: str) -> Json:
     # A policy's overflow comes before that of a quorum queue's arguments. A full queue loses its oldest messages: one
     # that rejects new ones would have every publisher wait for ever, and one without a bound fills the disk.
     return {
@@ -69,6 +76,17 @@ def _bounds(vhost: str) -> Json:
         "apply-to": "queues",
         "priority": 0,
         "definition": {"max-length-bytes": SUBSCRIBERS_BYTES, "overflow": "drop-head"},
+    }
+
+
+def _log_policy(vhost: str, bounds: LogBounds) -> Json:
+    return {
+        "vhost": vhost,
+        "name": "log",
+        "pattern": f"^{re.escape(LOG)}$",
+        "apply-to": "queues",
+        "priority": 0,
+        "definition": bounds.policy,
     }
 
 
@@ -107,7 +125,7 @@ def _user(name: str, password: str) -> Json:
 
 
 def main() -> int:
-    """The command; 2 when a password is missing."""
+    """The command; 2 when a password is missing, or a bound can't be used."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vhost", default=VHOST)
     parser.add_argument("--without-users", action="store_true", help="leave out users, and so their passwords")
@@ -120,7 +138,12 @@ def main() -> int:
         if missing:
             sys.stderr.write(f"event-bus-definitions: not set: {', '.join(missing)}\n")
             return 2
-    sys.stdout.write(json.dumps(definitions(arguments.vhost, passwords), indent=2) + "\n")
+    try:
+        log = LogBounds.from_environment(os.environ)
+    except ValueError as error:
+        sys.stderr.write(f"event-bus-definitions: {error}\n")
+        return 2
+    sys.stdout.write(json.dumps(definitions(arguments.vhost, passwords, log=log), indent=2) + "\n")
     return 0
 
 

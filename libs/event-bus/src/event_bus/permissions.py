@@ -13,6 +13,7 @@ from typing import Final
 from aggregator_contracts import EVENT_CLASSES
 from aggregator_contracts.topology import (
     EXCHANGE,
+    LOG,
     SERVICES,
     SUBSCRIBER,
     SUBSCRIPTIONS,
@@ -21,6 +22,8 @@ from aggregator_contracts.topology import (
 )
 
 NOTHING: Final = "^$"
+LOG_READERS: Final = ("catalog-api", "price-history")
+"""Services that read the log; a stream can't be emptied by reading it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +54,20 @@ def of_service(service: str) -> Permissions:
         account=service,
         configure=NOTHING,
         write=_any_of([*([EXCHANGE] if published else []), dead_letter_exchange(service)]),
-        read=_any_of([*consumed, parked_queue(service)]),
+        read=_any_of([*consumed, parked_queue(service), *([LOG] if service in LOG_READERS else [])]),
         topic_write=_any_of(published),
         topic_read=NOTHING,
     )
 
 
 def of_subscribers() -> Permissions:
-    """Binds queues of its own, whose names begin with its name and a dot, to all events; publishes none."""
+    """Reads the log; binds queues of its own, named by its name and a dot, to all events; publishes none."""
     own = rf"{SUBSCRIBER}\..+"
     return Permissions(
         account=SUBSCRIBER,
         configure=f"^{own}$",
         write=f"^{own}$",
-        read=f"^({_literally(EXCHANGE)}|{own})$",
+        read=f"^({_literally(EXCHANGE)}|{_literally(LOG)}|{own})$",
         topic_write=NOTHING,
         topic_read=".*",
     )

@@ -1,7 +1,7 @@
 """The exchanges, queues and bindings of ours, and how a process makes sure that they are there.
 
 Each process does before it publishes or consumes: an event is never confirmed while the queue of a service that has not
-started yet is missing. Quorum queues only; works on RabbitMQ 3.10 and 4.
+started yet is missing. Quorum queues, and one stream that keeps every event for a while; works on RabbitMQ 3.10 and 4.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,8 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import ChannelNotFoundEntity
 from aiormq.exceptions import ChannelAccessRefused
 
-from aggregator_contracts.topology import EXCHANGE, SUBSCRIPTIONS, Subscription
+from aggregator_contracts.log import MAX_AGE, MAX_BYTES, SEGMENT_BYTES
+from aggregator_contracts.topology import EXCHANGE, LOG, SUBSCRIPTIONS, Subscription
 
 RETRY_DELAY_MILLISECONDS: Final = 30_000
 DELIVERY_LIMIT: Final = 200
@@ -39,15 +40,16 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A durable quorum queue, with the arguments of its declaration besides its type."""
+    """A durable queue, with the arguments of its declaration besides its type."""
 
     name: str
     own_arguments: Mapping[str, Argument] = field(default_factory=dict)
+    type: str = "quorum"
 
     @property
     def arguments(self) -> dict[str, Argument]:
         """The arguments of its declaration."""
-        return {"x-queue-type": "quorum", **self.own_arguments}
+        return {"x-queue-type": self.type, **self.own_arguments}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,13 @@ class Binding:
 
 
 def _queues() -> Iterator[Queue]:
-    """The parked queue of each service, and each subscription's queue with the one in which its messages wait."""
+    """The log, each service's parked queue, and each subscription's queue with the one in which its messages wait."""
+    # A policy overrules these, so they bound the log where nobody has loaded our definitions.
+    yield Queue(
+        LOG,
+        {"x-max-age": MAX_AGE, "x-max-length-bytes": MAX_BYTES, "x-stream-max-segment-size-bytes": SEGMENT_BYTES},
+        type="stream",
+    )
     for name in dict.fromkeys(subscription.parked_queue for subscription in SUBSCRIPTIONS):
         yield Queue(name, {"x-delivery-limit": LOOKS_LIMIT})
     for subscription in SUBSCRIPTIONS:
@@ -85,6 +93,7 @@ def _dead_letters_to(queue: str, subscription: Subscription) -> dict[str, Argume
 
 
 def _bindings() -> Iterator[Binding]:
+    yield Binding(EXCHANGE, LOG, "#")
     for subscription in SUBSCRIPTIONS:
         for queue in (subscription.queue, subscription.retry_queue, subscription.parked_queue):
             yield Binding(subscription.dead_letter_exchange, queue, queue)

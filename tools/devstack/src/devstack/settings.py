@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from aggregator_contracts.log import LogBounds
+
 WORKERS: Final = ("catalog-api-work", "offers-sync-work", "price-history-work")
 DEMO_POLL_SECONDS: Final = 5
 MOST_COPIES: Final = 32
@@ -28,6 +30,7 @@ class StackSettings:
     demo: bool = True
     scale: Mapping[str, int] = field(default_factory=dict)
     restart: bool = False
+    event_log: LogBounds = field(default_factory=LogBounds)
     #: The whole environment, which every process of ours gets, with what the stack itself decides put over it.
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -47,6 +50,10 @@ class StackSettings:
         given = {name: value.strip() for name, value in environment.items() if value.strip()}
         if given.get("API_AUTH", "off") not in ("required", "off"):
             raise SettingError(f"API_AUTH must be required or off, and is {given['API_AUTH']!r}")
+        try:
+            event_log = LogBounds.from_environment(given)
+        except ValueError as error:
+            raise SettingError(str(error)) from None
         offers_base_url = given.get("OFFERS_BASE_URL")
         return cls(
             folder=Path(given.get("STACK_DIR", ".local")),
@@ -58,6 +65,7 @@ class StackSettings:
             demo=_switch(given, "DEMO", default=offers_base_url is None),
             scale=_scale(given.get("SCALE", "")),
             restart=_switch(given, "RESTART", default=False),
+            event_log=event_log,
             environment=given,
         )
 

@@ -168,7 +168,7 @@ class Stack:
         self._migrate(plan)
         for node in broker.parts:
             self._wait_for(node, f"{node.name} is ready")
-        prepare_broker(broker.management, self._passwords)
+        prepare_broker(broker.management, self._passwords, self.settings.event_log)
         if simulator is not None:
             self._wait_for(simulator, f"the Offers MS simulator is ready on port {ports.simulator}")
         services = plan.services()
