@@ -10,7 +10,7 @@ from uuid import UUID
 import aio_pika
 
 from aggregator_contracts import Offer, OffersUpdate, OffersUpdated
-from aggregator_contracts.events import CONTENT_TYPE, MAX_UPDATES
+from aggregator_contracts.envelope import CONTENT_TYPE, MAX_TOGETHER
 from aggregator_contracts.topology import HISTORY_OFFERS
 from bench.system import OFFERS
 
@@ -29,7 +29,7 @@ def observation(product_id: UUID, revision: int, at: datetime, changed: int = OF
     )
 
 
-def bodies(updates: Sequence[OffersUpdate], together: int = MAX_UPDATES) -> list[bytes]:
+def bodies(updates: Sequence[OffersUpdate], together: int = MAX_TOGETHER) -> list[bytes]:
     """The bodies of messages of `together` products each."""
     starts = range(0, len(updates), together)
     return [OffersUpdated.of(list(updates[start : start + together])).to_json() for start in starts]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from aggregator_contracts.events import MAX_UPDATES
+from aggregator_contracts.envelope import MAX_TOGETHER
 from bench.events import bodies, observation
 from bench.system import System
 
@@ -36,5 +36,5 @@ def _whole(answer: bytes) -> int:
 def event_bytes() -> float:
     """One product's share of a full `OffersUpdated`, five offers each."""
     now = datetime.now(UTC)
-    [body] = bodies([observation(uuid4(), 1, now) for _ in range(MAX_UPDATES)])
-    return len(body) / MAX_UPDATES
+    [body] = bodies([observation(uuid4(), 1, now) for _ in range(MAX_TOGETHER)])
+    return len(body) / MAX_TOGETHER

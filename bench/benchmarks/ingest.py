@@ -7,7 +7,7 @@ from statistics import median
 from typing import Final, NamedTuple
 from uuid import UUID, uuid4
 
-from aggregator_contracts.events import MAX_UPDATES
+from aggregator_contracts.envelope import MAX_TOGETHER
 from bench.events import bodies, enqueue, observation
 from bench.history import WORKER, stored
 from bench.outcome import Figure, Outcome, Target
@@ -27,9 +27,9 @@ UNITS: Final = (("recorded", "changed products a second"), ("recorded by CPU", "
 #: are what history lists, and a message is acked only when it is stored.
 BY_MESSAGE: Final = "COPY of a row for each price, each message committed"
 BASELINES: Final = {
-    BY_MESSAGE: ("changes", OFFERS * MAX_UPDATES),
+    BY_MESSAGE: ("changes", OFFERS * MAX_TOGETHER),
     "COPY of a row for each price, in one go": ("changes", 0),
-    "COPY of a packed row for each product, each message committed": ("observations", MAX_UPDATES),
+    "COPY of a packed row for each product, each message committed": ("observations", MAX_TOGETHER),
     "COPY of a packed row for each product, in one go": ("observations", 0),
 }
 
@@ -80,7 +80,7 @@ def measure(sizes: Sizes, say: Say) -> Outcome:
         "Recording price history",
         figures,
         [
-            f"{count:,} products a round, five offers each, all prices changed, {MAX_UPDATES} products a message",
+            f"{count:,} products a round, five offers each, all prices changed, {MAX_TOGETHER} products a message",
             "Products have been observed 1 to 16 times before, so that one in 16 has a chunk closed in each round",
             "The COPYs have no message to parse, nothing to compare, no best price, and no order or repetition to mind",
             "The target speaks of the rows that history lists; a packed row is not what a plain table would hold",

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
-from aggregator_contracts.events import MAX_UPDATES
+from aggregator_contracts.envelope import MAX_TOGETHER
 from bench.benchmarks.polling import SECONDS_FOR_EACH_THOUSAND
 from bench.events import bodies, enqueue, observation
 from bench.history import WORKER, stored
@@ -33,7 +33,7 @@ def measure(sizes: Sizes, say: Say) -> Outcome:
         system.restart(WORKER)
         idle = peak_megabytes(system.pid(WORKER))
         draining = _draining(system, sizes.memory_events, together=1)
-        full = _draining(system, FULL_MESSAGES, together=MAX_UPDATES)
+        full = _draining(system, FULL_MESSAGES, together=MAX_TOGETHER)
     unit = "MB resident at most"
     return Outcome(
         "memory",
@@ -56,7 +56,7 @@ def measure(sizes: Sizes, say: Say) -> Outcome:
                 Target("figure", "under", 256),
             ),
             Figure(
-                f"price-history work, then {FULL_MESSAGES} messages of {MAX_UPDATES} products",
+                f"price-history work, then {FULL_MESSAGES} messages of {MAX_TOGETHER} products",
                 unit,
                 [full],
                 [idle],

@@ -1,7 +1,7 @@
 """The events as other systems see them: their files, their classes, and what is refused."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,17 +9,25 @@ from jsonschema import Draft202012Validator
 
 from aggregator_contracts import (
     EVENT_CLASSES,
+    BackInStock,
+    BestPriceChange,
+    BestPriceChanged,
     Event,
     InvalidEventError,
+    LowReached,
+    NewLow,
     Offer,
     OffersUpdate,
     OffersUpdated,
+    OutOfStock,
     ProductCreated,
     ProductDeleted,
     ProductRegistered,
     ProductRegistrationFailed,
     ProductState,
     ProductUpdated,
+    StockEnded,
+    StockReturned,
     parse_event,
 )
 from aggregator_contracts.schemas import EXAMPLES, SCHEMAS
@@ -39,6 +47,49 @@ EVENTS: list[Event] = [
     ProductRegistered.of(PRODUCT, UPDATE.observed_at),
     ProductRegistrationFailed.of(PRODUCT, "400 BAD_REQUEST", UPDATE.observed_at),
     OffersUpdated.of([UPDATE]),
+    BestPriceChanged.of(
+        [
+            BestPriceChange(
+                product_id=PRODUCT,
+                revision=2,
+                at=UPDATE.observed_at,
+                old_price=3000,
+                new_price=1000,
+                change_percent=-66.67,
+                offer_id="1",
+                cause="appeared",
+                cause_offer_id="1",
+            )
+        ]
+    ),
+    NewLow.of(
+        [
+            LowReached(
+                product_id=PRODUCT,
+                revision=2,
+                at=UPDATE.observed_at,
+                price=1000,
+                offer_id="1",
+                previous_low_30_days=None,
+                lowest_ever=True,
+                previous_low_ever=1001,
+                watched_since=UPDATE.observed_at - timedelta(days=40),
+            )
+        ]
+    ),
+    BackInStock.of(
+        [
+            StockReturned(
+                product_id=PRODUCT,
+                revision=2,
+                at=UPDATE.observed_at,
+                price=1000,
+                offer_id="1",
+                out_of_stock_since=UPDATE.observed_at - timedelta(days=40),
+            )
+        ]
+    ),
+    OutOfStock.of([StockEnded(product_id=PRODUCT, revision=2, at=UPDATE.observed_at, last_price=1000)]),
 ]
 
 
@@ -68,10 +119,10 @@ def test_times_are_utc_with_z() -> None:
     )
 
 
-def test_offers_updated_has_no_subject_and_product_events_have_their_products() -> None:
+def test_an_event_about_one_product_has_it_for_a_subject_and_one_about_several_has_none() -> None:
     for event in EVENTS:
-        subject = json.loads(event.to_json()).get("subject")
-        assert subject == (None if isinstance(event, OffersUpdated) else str(PRODUCT))
+        body = json.loads(event.to_json())
+        assert body.get("subject") == body["data"].get("product_id")
 
 
 def test_unknown_fields_are_ignored() -> None:

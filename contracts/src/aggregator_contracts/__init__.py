@@ -1,9 +1,8 @@
 """The events of the product aggregator, for its own services and for any other system that subscribes."""
 
+from aggregator_contracts.envelope import Event, InvalidEventError
 from aggregator_contracts.events import (
     EVENT_CLASSES,
-    Event,
-    InvalidEventError,
     Offer,
     OffersUpdate,
     OffersUpdated,
@@ -19,15 +18,39 @@ from aggregator_contracts.events import (
     ProductUpdated,
     parse_event,
 )
+from aggregator_contracts.price_events import (
+    BackInStock,
+    BackInStockData,
+    BestPriceChange,
+    BestPriceChanged,
+    BestPriceChangedData,
+    LowReached,
+    NewLow,
+    NewLowData,
+    OutOfStock,
+    OutOfStockData,
+    StockEnded,
+    StockReturned,
+)
 
 __all__ = [
     "EVENT_CLASSES",
+    "BackInStock",
+    "BackInStockData",
+    "BestPriceChange",
+    "BestPriceChanged",
+    "BestPriceChangedData",
     "Event",
     "InvalidEventError",
+    "LowReached",
+    "NewLow",
+    "NewLowData",
     "Offer",
     "OffersUpdate",
     "OffersUpdated",
     "OffersUpdatedData",
+    "OutOfStock",
+    "OutOfStockData",
     "ProductCreated",
     "ProductDeleted",
     "ProductDeletedData",
@@ -37,5 +60,7 @@ __all__ = [
     "ProductRegistrationFailedData",
     "ProductState",
     "ProductUpdated",
+    "StockEnded",
+    "StockReturned",
     "parse_event",
 ]

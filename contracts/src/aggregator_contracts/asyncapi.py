@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from pydantic.json_schema import models_json_schema
 
-from aggregator_contracts.events import CONTENT_TYPE, Event
+from aggregator_contracts.envelope import CONTENT_TYPE, Event
 from aggregator_contracts.topology import EXCHANGE, SUBSCRIBER, SUBSCRIPTIONS
 
 BINDING_VERSION: Final = "0.3.0"

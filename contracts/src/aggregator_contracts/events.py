@@ -1,104 +1,33 @@
-"""One class for each event: a CloudEvents 1.0 envelope in structured mode with typed data.
+"""One class for each event, with typed data; those about prices are in a module of their own."""
 
-Source of the envelope: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
-"""
-
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PlainSerializer,
-    TypeAdapter,
-    ValidationError,
-    WithJsonSchema,
+from pydantic import Discriminator, Field, TypeAdapter, ValidationError
+
+from aggregator_contracts.envelope import (
+    MAX_INT32,
+    MAX_INT64,
+    Batch,
+    Event,
+    InvalidEventError,
+    OfferId,
+    Part,
+    Price,
+    ProductId,
+    Revision,
+    Text,
+    Time,
 )
-
-CONTENT_TYPE: Final = "application/cloudevents+json"
-MAX_UPDATES: Final = 100
-"""Products in one `OffersUpdated` at most."""
-MAX_INT64: Final = 2**63 - 1
-MAX_INT32: Final = 2**31 - 1
-
-
-class InvalidEventError(ValueError):
-    """A message that is no event of this contract; the text says where and why."""
-
-
-def _without_nul(text: str) -> str:
-    if "\x00" in text:
-        msg = "must not contain NUL"
-        raise ValueError(msg)
-    return text
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-Time = Annotated[
-    AwareDatetime,
-    PlainSerializer(_rfc3339, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
-]
-Text = Annotated[str, AfterValidator(_without_nul)]
-ProductId = Annotated[UUID, Field(description="The product's id, a UUID of version 7.")]
-
-
-class _Part(BaseModel):
-    # Consumers ignore unknown fields, so that an additive optional field keeps v1.
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
-
-
-class Event(_Part):
-    """The CloudEvents envelope. `id` is unique for each event and constant over redeliveries."""
-
-    specversion: Literal["1.0"]
-    id: Annotated[
-        str, Field(min_length=1, max_length=200, description="Unique for each event, constant over redeliveries.")
-    ]
-    source: str
-    type: str
-    time: Annotated[Time, Field(description="When it happened, in UTC.")]
-    datacontenttype: Literal["application/json"]
-
-    SOURCE: ClassVar[str]
-    TYPE: ClassVar[str]
-    """The event's type, which is also its routing key."""
-
-    @classmethod
-    def _now(cls, **fields: Any) -> Self:
-        """An event of this class that happens now, with a new id."""
-        return cls._at(datetime.now(UTC), **fields)
-
-    @classmethod
-    def _at(cls, time: datetime, **fields: Any) -> Self:
-        return cls(
-            specversion="1.0",
-            id=str(uuid4()),
-            source=cls.SOURCE,
-            type=cls.TYPE,
-            time=time,
-            datacontenttype="application/json",
-            **fields,
-        )
-
-    def to_json(self) -> bytes:
-        """The event as the body of a message."""
-        return self.model_dump_json().encode()
+from aggregator_contracts.price_events import BackInStock, BestPriceChanged, NewLow, OutOfStock
 
 
 class _ProductEvent(Event):
     subject: ProductId
 
 
-class ProductState(_Part):
+class ProductState(Part):
     """The whole state of a product; `version` grows by one with each change."""
 
     product_id: ProductId
@@ -137,7 +66,7 @@ class ProductUpdated(_ProductEvent):
         return cls._now(subject=state.product_id, data=state)
 
 
-class ProductDeletedData(_Part):
+class ProductDeletedData(Part):
     """Which product went, and the version that its deletion made."""
 
     product_id: ProductId
@@ -159,7 +88,7 @@ class ProductDeleted(_ProductEvent):
         return cls._now(subject=product_id, data=ProductDeletedData(product_id=product_id, version=version))
 
 
-class ProductRegisteredData(_Part):
+class ProductRegisteredData(Part):
     """Which product is registered."""
 
     product_id: ProductId
@@ -180,7 +109,7 @@ class ProductRegistered(_ProductEvent):
         return cls._at(time, subject=product_id, data=ProductRegisteredData(product_id=product_id))
 
 
-class ProductRegistrationFailedData(_Part):
+class ProductRegistrationFailedData(Part):
     """Which product was refused, and what the Offers microservice said."""
 
     product_id: ProductId
@@ -203,41 +132,30 @@ class ProductRegistrationFailed(_ProductEvent):
         return cls._at(time, subject=product_id, data=data)
 
 
-class Offer(_Part):
+class Offer(Part):
     """One offer of a product."""
 
-    id: Annotated[Text, Field(min_length=1, max_length=200, description="The Offers microservice's id, as a string.")]
-    price: Annotated[int, Field(ge=0, le=MAX_INT64, description="The Offers microservice's integer, unchanged.")]
+    id: OfferId
+    price: Price
     items_in_stock: Annotated[int, Field(ge=0, le=MAX_INT32, description="0 is sold out.")]
 
 
-class OffersUpdate(_Part):
+class OffersUpdate(Part):
     """A product's full list of offers, sorted by id; empty when it has none now.
 
     `(revision, observed_at)` grows for each product: ignore an update that is not newer than the one you have.
     """
 
     product_id: ProductId
-    revision: Annotated[
-        int, Field(ge=1, le=MAX_INT64, description="Grows by one with each list of the product that differs.")
-    ]
+    revision: Revision
     observed_at: Annotated[Time, Field(description="When the Offers microservice's answer was complete, in UTC.")]
     offers: Annotated[list[Offer], Field(description="All of them, sorted by id.")]
 
 
-def _each_product_once(updates: list[OffersUpdate]) -> list[OffersUpdate]:
-    if len({update.product_id for update in updates}) != len(updates):
-        msg = "must name each product once"
-        raise ValueError(msg)
-    return updates
-
-
-class OffersUpdatedData(_Part):
+class OffersUpdatedData(Part):
     """What was polled together: 1 to 100 products, each once."""
 
-    updates: Annotated[
-        list[OffersUpdate], Field(min_length=1, max_length=MAX_UPDATES), AfterValidator(_each_product_once)
-    ]
+    updates: Batch[OffersUpdate]
 
 
 class OffersUpdated(Event):
@@ -262,6 +180,10 @@ EVENT_CLASSES: Final[tuple[type[Event], ...]] = (
     ProductRegistered,
     ProductRegistrationFailed,
     OffersUpdated,
+    BestPriceChanged,
+    NewLow,
+    BackInStock,
+    OutOfStock,
 )
 
 _any_event: TypeAdapter[Any] = TypeAdapter(
@@ -271,7 +193,11 @@ _any_event: TypeAdapter[Any] = TypeAdapter(
         | ProductDeleted
         | ProductRegistered
         | ProductRegistrationFailed
-        | OffersUpdated,
+        | OffersUpdated
+        | BestPriceChanged
+        | NewLow
+        | BackInStock
+        | OutOfStock,
         Discriminator("type"),
     ]
 )

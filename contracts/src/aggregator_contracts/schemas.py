@@ -22,7 +22,8 @@ from pydantic import ValidationError
 
 from aggregator_contracts.asyncapi import asyncapi_document
 from aggregator_contracts.compatibility import breaking_changes
-from aggregator_contracts.events import EVENT_CLASSES, Event
+from aggregator_contracts.envelope import Event
+from aggregator_contracts.events import EVENT_CLASSES
 from aggregator_contracts.page import page
 
 CONTRACTS: Final = Path(__file__).parents[2]

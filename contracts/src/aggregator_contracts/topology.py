@@ -7,8 +7,8 @@ while the queue of a service that has not started yet is missing.
 from dataclasses import dataclass
 from typing import Final
 
+from aggregator_contracts.envelope import Event
 from aggregator_contracts.events import (
-    Event,
     OffersUpdated,
     ProductCreated,
     ProductDeleted,

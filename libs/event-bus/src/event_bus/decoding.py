@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from aggregator_contracts import Event, OffersUpdated, parse_event
-from aggregator_contracts.events import MAX_INT32, MAX_INT64, MAX_UPDATES
+from aggregator_contracts.envelope import MAX_INT32, MAX_INT64, MAX_TOGETHER
 
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -42,7 +42,7 @@ class ReceivedUpdate(_Part, frozen=True):
 class ReceivedUpdates(_Part, frozen=True):
     """The contract's `OffersUpdatedData`."""
 
-    updates: Annotated[list[ReceivedUpdate], msgspec.Meta(min_length=1, max_length=MAX_UPDATES)]
+    updates: Annotated[list[ReceivedUpdate], msgspec.Meta(min_length=1, max_length=MAX_TOGETHER)]
 
 
 class ReceivedOffersUpdated(_Part, frozen=True):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from prometheus_client import Counter
 
 from aggregator_contracts import Event
-from aggregator_contracts.events import CONTENT_TYPE
+from aggregator_contracts.envelope import CONTENT_TYPE
 from aggregator_contracts.topology import EXCHANGE
 from event_bus.messages import MessagePublisher, OutgoingMessage
 

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from aggregator_contracts import OffersUpdated
-from aggregator_contracts.events import MAX_UPDATES
+from aggregator_contracts.envelope import MAX_TOGETHER
 from event_bus import OutgoingEvent
 from offers_sync.domain.polling import ChangedList
 
@@ -60,7 +60,7 @@ def in_messages(changes: Iterable[ChangedList]) -> Iterator[list[ChangedList]]:
     offers = 0
     for change in changes:
         count = len(change.found.offers)
-        if part and (len(part) == MAX_UPDATES or offers + count > MAX_OFFERS):
+        if part and (len(part) == MAX_TOGETHER or offers + count > MAX_OFFERS):
             yield part
             part, offers = [], 0
         part.append(change)
