@@ -1,5 +1,5 @@
-"""`OffersUpdated` is read by the contract's class or by the event bus's structs, with the same result: what is an event
-to one is the same event to the other, and what one refuses the other refuses for the same reason."""
+"""Frequent events are read by the contract's classes or by the event bus's structs, with the same result: what is an
+event to one is the same event to the other, and what one refuses the other refuses for the same reason."""
 
 import json
 from collections.abc import Callable
@@ -13,10 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregator_contracts import InvalidEventError, Offer, OffersUpdate, OffersUpdated, ProductDeleted, parse_event
+from aggregator_contracts import (
+    BestPriceChanged,
+    InvalidEventError,
+    Offer,
+    OffersUpdate,
+    OffersUpdated,
+    ProductDeleted,
+    parse_event,
+)
 from aggregator_contracts.schemas import EXAMPLES
-from event_bus import ReceivedOffersUpdated, ReceivedUpdate, decode_event
-from event_bus.decoding import ReceivedUpdates, decode_as_written_today
+from event_bus import ReceivedBestPriceChanged, ReceivedOffersUpdated, ReceivedUpdate, decode_event
+from event_bus.decoding import FrequentEvent, ReceivedBestPriceChanges, ReceivedUpdates, decode_as_written_today
 from offers_sync.domain.offers import parse_offer_list
 from offers_sync.domain.polling import ChangedList, HeldBucket
 from offers_sync.use_cases.offers_updated import offers_updated
@@ -36,17 +44,39 @@ updates = st.fixed_dictionaries(
         "offers": st.lists(offers, max_size=3),
     }
 )
-events = st.fixed_dictionaries(
+prices = st.none() | st.integers(0, 2**63 - 1)
+changes = st.fixed_dictionaries(
     {
-        "specversion": st.just("1.0"),
-        "id": texts,
-        "source": st.just("/offers-sync"),
-        "type": st.just("offers.offers-updated.v1"),
-        "time": moments,
-        "datacontenttype": st.just("application/json"),
-        "data": st.fixed_dictionaries({"updates": st.lists(updates, min_size=1, max_size=3)}),
+        "product_id": st.uuids().map(str),
+        "revision": st.integers(1, 2**63 - 1),
+        "at": moments,
+        "old_price": prices,
+        "new_price": prices,
+        "change_percent": st.none() | st.integers(-(10**20), 10**25) | st.floats(allow_nan=False, allow_infinity=False),
+        "offer_id": st.none() | texts,
+        "cause": st.sampled_from(["repriced", "appeared", "ended", "stock"]),
+        "cause_offer_id": texts,
     }
 )
+
+
+def envelopes(source: str, event_type: str, data: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
+    return st.fixed_dictionaries(
+        {
+            "specversion": st.just("1.0"),
+            "id": texts,
+            "source": st.just(source),
+            "type": st.just(event_type),
+            "time": moments,
+            "datacontenttype": st.just("application/json"),
+            "data": st.fixed_dictionaries(data),
+        }
+    )
+
+
+events = envelopes(
+    "/offers-sync", "offers.offers-updated.v1", {"updates": st.lists(updates, min_size=1, max_size=3)}
+) | envelopes("/price-history", "prices.best-price-changed.v1", {"changes": st.lists(changes, min_size=1, max_size=3)})
 SUSPICIOUS: list[Any] = [
     *(None, True, False, -1, 0, 1, 1.0, 1.5, 1e3, 2**31 - 1, 2**31, 2**63 - 1, 2**63, 2**64, -(2**63)),
     *("", "1", "x" * 200, "x" * 201, "😀" * 200, "NUL\x00", "2.0", "1.0", "/catalog-api", "catalog.product-deleted.v1"),
@@ -59,7 +89,8 @@ SUSPICIOUS: list[Any] = [
         "{01a20540-51ce-73cb-9dff-327a6e42fcb5}",
     ),
     *("urn:uuid:01a20540-51ce-73cb-9dff-327a6e42fcb5", "01a20540-51ce-73cb-9dff-327a6e42fcb"),
-    *([], {}, [None], [[]], {"updates": []}, {"updates": [{}]}),
+    *([], {}, [None], [[]], {"updates": []}, {"updates": [{}]}, {"changes": []}, {"changes": [{}]}),
+    *(float("nan"), float("inf"), 10**400, 1e-400, -0.0, 2**1024, "NaN", "1.5", "ended", "gone", "/price-history"),
 ]
 suspicious = st.sampled_from(SUSPICIOUS).map(deepcopy)
 
@@ -78,11 +109,11 @@ def damaged(draw: st.DrawFn) -> bytes:
         container, key = draw(st.sampled_from(places(document)))
         match draw(st.sampled_from(["replace", "remove", "add", "repeat"])):
             case "replace":
-                container[key] = draw(suspicious | updates | moments | st.integers() | st.text())
+                container[key] = draw(suspicious | updates | changes | moments | st.integers() | st.text())
             case "remove":
                 del container[key]
             case "add" if isinstance(container, dict):
-                container[draw(st.sampled_from(["subject", "id", "price", "x", "X\x00"]))] = draw(suspicious)
+                container[draw(st.sampled_from(["subject", "id", "price", "at", "x", "X\x00"]))] = draw(suspicious)
             case "repeat" if isinstance(container, list):
                 container.append(deepcopy(container[key]))
         if not places(document):
@@ -100,21 +131,33 @@ def verdict(parse: Callable[[bytes], Any], body: bytes) -> Any:
         event = parse(body)
     except InvalidEventError as error:
         return str(error)
-    return ReceivedOffersUpdated.of(event) if isinstance(event, OffersUpdated) else event
+    match event:
+        case OffersUpdated():
+            return ReceivedOffersUpdated.of(event)
+        case BestPriceChanged():
+            return ReceivedBestPriceChanged.of(event)
+    return event
 
 
-def moments_of(event: ReceivedOffersUpdated) -> list[datetime]:
-    return [event.time, *(update.observed_at for update in event.data.updates)]
+def moments_of(event: FrequentEvent) -> list[datetime]:
+    if isinstance(event, ReceivedOffersUpdated):
+        return [event.time, *(update.observed_at for update in event.data.updates)]
+    return [event.time, *(change.at for change in event.data.changes)]
 
 
-def without_moments(event: ReceivedOffersUpdated) -> Any:
-    updates = [msgspec.structs.replace(update, observed_at=A_MOMENT) for update in event.data.updates]
-    return msgspec.structs.replace(event, time=A_MOMENT, data=ReceivedUpdates(updates))
+def without_moments(event: FrequentEvent) -> Any:
+    replace = msgspec.structs.replace
+    data: Any
+    if isinstance(event, ReceivedOffersUpdated):
+        data = ReceivedUpdates([replace(update, observed_at=A_MOMENT) for update in event.data.updates])
+    else:
+        data = ReceivedBestPriceChanges([replace(change, at=A_MOMENT) for change in event.data.changes])
+    return replace(event, time=A_MOMENT, data=data)
 
 
 def assert_same(body: bytes) -> None:
     ours, contract = verdict(decode_event, body), verdict(parse_event, body)
-    if not isinstance(ours, ReceivedOffersUpdated) or not isinstance(contract, ReceivedOffersUpdated):
+    if not isinstance(ours, FrequentEvent) or not isinstance(contract, FrequentEvent):
         assert ours == contract
         return
     assert without_moments(ours) == without_moments(contract)
@@ -139,13 +182,20 @@ def test_examples_are_the_same_either_way(path: Any) -> None:
     assert_same(path.read_bytes())
 
 
-def test_unknown_fields_are_ignored() -> None:
-    body = (EXAMPLES / f"{OffersUpdated.TYPE}.json").read_bytes()
+@pytest.mark.parametrize("event_type", [OffersUpdated.TYPE, BestPriceChanged.TYPE])
+def test_unknown_fields_are_ignored(event_type: str) -> None:
+    body = (EXAMPLES / f"{event_type}.json").read_bytes()
     document = json.loads(body)
-    update = document["data"]["updates"][0]
-    for container in (document, document["data"], update, update["offers"][0]):
+    for container in [document, *(value for c, key in places(document) if isinstance(value := c[key], dict))]:
         container["unknown"] = {"deep": [[1]]}
     assert decode_event(json.dumps(document).encode()) == decode_event(body)
+
+
+@pytest.mark.parametrize("event_type", [OffersUpdated.TYPE, BestPriceChanged.TYPE])
+def test_frequent_events_as_their_examples_need_no_second_look(event_type: str) -> None:
+    event = decode_as_written_today((EXAMPLES / f"{event_type}.json").read_bytes())
+    assert event is not None
+    assert event.type == event_type
 
 
 def test_what_offers_sync_writes_needs_no_second_look() -> None:
@@ -157,7 +207,7 @@ def test_what_offers_sync_writes_needs_no_second_look() -> None:
     event = decode_as_written_today(
         offers_updated([ChangedList(product_id, bucket, found, 3, A_MOMENT) for product_id in product_ids]).body
     )
-    assert event is not None
+    assert isinstance(event, ReceivedOffersUpdated)
     assert [update.product_id for update in event.data.updates] == product_ids
     first: ReceivedUpdate = event.data.updates[0]
     assert (first.revision, first.observed_at) == (3, A_MOMENT)

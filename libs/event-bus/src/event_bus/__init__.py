@@ -1,7 +1,14 @@
 """Publishes and consumes the contract's events over RabbitMQ so that none is lost."""
 
 from event_bus.consumer import EventConsumer, Unprocessable
-from event_bus.decoding import ReceivedOffer, ReceivedOffersUpdated, ReceivedUpdate, decode_event
+from event_bus.decoding import (
+    ReceivedBestPriceChange,
+    ReceivedBestPriceChanged,
+    ReceivedOffer,
+    ReceivedOffersUpdated,
+    ReceivedUpdate,
+    decode_event,
+)
 from event_bus.log import EventLog, Extent, LogEntry, OffsetError, OpenLog, Start
 from event_bus.messages import PublishError
 from event_bus.parked import ParkedMessage, ParkedMessages
@@ -21,6 +28,8 @@ __all__ = [
     "ParkedMessage",
     "ParkedMessages",
     "PublishError",
+    "ReceivedBestPriceChange",
+    "ReceivedBestPriceChanged",
     "ReceivedOffer",
     "ReceivedOffersUpdated",
     "ReceivedUpdate",
