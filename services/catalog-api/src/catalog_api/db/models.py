@@ -76,4 +76,80 @@ access_tokens = sa.Table(
     ),
 )
 
+webhooks = sa.Table(
+    "webhooks",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    # Null while it is enabled: `switched_off` by its owner, or `gone` when the endpoint answered 410.
+    sa.Column("disabled_because", sa.Text),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.CheckConstraint("disabled_because IN ('switched_off', 'gone')", name="webhooks_disabled_because"),
+)
+
+webhook_secrets = sa.Table(
+    "webhook_secrets",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("webhook_id", sa.Uuid, sa.ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
+    # `whsec_…`, sealed where there are keys to seal with.
+    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("encrypted", sa.Boolean, nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    # Until when it signs beside its successor; null for the newest.
+    sa.Column("ends_at", sa.DateTime(timezone=True)),
+    sa.Index("webhook_secrets_by_webhook", "webhook_id", "id"),
+)
+
+webhook_deliveries = sa.Table(
+    "webhook_deliveries",
+    metadata,
+    # No foreign key: deleting a webhook takes no longer for all that it was sent, and whoever stores a delivery in the
+    # same instant does not fail. What is left over is never due, and goes when deliveries are pruned.
+    sa.Column("webhook_id", sa.Uuid, primary_key=True),
+    # The message's, which is the header `webhook-id`.
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False, server_default="pending"),
+    # Since it was stored, or was last asked to be delivered again.
+    sa.Column("failures", sa.SmallInteger, nullable=False, server_default="0"),
+    # When it is to be tried; while somebody tries it, when they are taken to be dead.
+    sa.Column("due_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    # How often it was claimed: only the last one who claimed it may say what became of it.
+    sa.Column("claims", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("ended_at", sa.DateTime(timezone=True)),
+    sa.CheckConstraint("state IN ('pending', 'delivered', 'failed')", name="webhook_deliveries_state"),
+    sa.Index("webhook_deliveries_by_due", "webhook_id", "due_at", postgresql_where=sa.text("state = 'pending'")),
+    sa.Index("webhook_deliveries_by_creation", "webhook_id", "created_at", "id"),
+    sa.Index("webhook_deliveries_by_state", "webhook_id", "state", "created_at", "id"),
+    sa.Index("webhook_deliveries_by_age", "created_at"),
+)
+
+webhook_attempts = sa.Table(
+    "webhook_attempts",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("webhook_id", sa.Uuid, nullable=False),
+    sa.Column("delivery_id", sa.Uuid, nullable=False),
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    # Of the answer; or else why there was none.
+    sa.Column("status", sa.SmallInteger),
+    sa.Column("error", sa.Text),
+    # Its first bytes.
+    sa.Column("answer", sa.Text),
+    sa.CheckConstraint("(status IS NULL) <> (error IS NULL)", name="webhook_attempts_outcome"),
+    sa.ForeignKeyConstraint(
+        ["webhook_id", "delivery_id"],
+        ["webhook_deliveries.webhook_id", "webhook_deliveries.id"],
+        name="webhook_attempts_delivery",
+        ondelete="CASCADE",
+    ),
+    sa.Index("webhook_attempts_by_delivery", "webhook_id", "delivery_id", "id"),
+)
+
 outbox = outbox_table(metadata)
