@@ -84,6 +84,8 @@ webhooks = sa.Table(
     sa.Column("description", sa.Text, nullable=False),
     # Null while it is enabled: `switched_off` by its owner, or `gone` when the endpoint answered 410.
     sa.Column("disabled_because", sa.Text),
+    # Null while the last attempt was a success.
+    sa.Column("failing_since", sa.DateTime(timezone=True)),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.CheckConstraint("disabled_because IN ('switched_off', 'gone')", name="webhooks_disabled_because"),

@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("url", sa.Text, nullable=False),
         sa.Column("description", sa.Text, nullable=False),
         sa.Column("disabled_because", sa.Text),
+        sa.Column("failing_since", sa.DateTime(timezone=True)),
         _time("created_at"),
         _time("updated_at"),
         sa.CheckConstraint("disabled_because IN ('switched_off', 'gone')", name="webhooks_disabled_because"),
