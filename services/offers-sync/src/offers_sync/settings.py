@@ -2,19 +2,15 @@
 
 from typing import Annotated
 
-from cryptography.fernet import Fernet
 from pydantic import AnyHttpUrl, Field, SecretStr, TypeAdapter, field_validator
 
 from lifecycle import BrokerUrls, DatabaseUrl, ProcessSettings
 from offers_sync.domain.access_token import is_token
+from sealing import SealingKeys, keys_of
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 _http_url: TypeAdapter[AnyHttpUrl] = TypeAdapter(AnyHttpUrl)
-
-
-def _parts(secret: SecretStr | None) -> tuple[str, ...]:
-    return () if secret is None else tuple(part.strip() for part in secret.get_secret_value().split(","))
 
 
 class DatabaseSettings(ProcessSettings):
@@ -28,8 +24,8 @@ class TokenSettings(DatabaseSettings):
 
     offers_access_token: SecretStr | None = None
     offers_refresh_token: SecretStr | None = None
-    offers_token_keys: SecretStr | None = None
-    """Fernet keys, separated by commas, that the stored token is encrypted with: the first one; each of them opens."""
+    offers_token_keys: SealingKeys | None = None
+    """What the stored token is encrypted with."""
 
     @field_validator("offers_access_token", "offers_refresh_token")
     @classmethod
@@ -38,20 +34,10 @@ class TokenSettings(DatabaseSettings):
             raise ValueError("must be 1 to 4096 visible ASCII characters")
         return token
 
-    @field_validator("offers_token_keys")
-    @classmethod
-    def _fernet_keys(cls, keys: SecretStr | None) -> SecretStr | None:
-        for key in _parts(keys):
-            try:
-                Fernet(key)
-            except ValueError:
-                raise ValueError("must be keys of 32 bytes in URL-safe base64, separated by commas") from None
-        return keys
-
     @property
     def token_keys(self) -> tuple[str, ...]:
         """The keys in `offers_token_keys`."""
-        return _parts(self.offers_token_keys)
+        return keys_of(self.offers_token_keys)
 
     @property
     def refresh_token(self) -> str | None:

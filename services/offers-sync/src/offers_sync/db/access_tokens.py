@@ -1,15 +1,15 @@
 """Stored access tokens, encrypted where there are keys, and the lock of the one process that may ask for another."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 import sqlalchemy as sa
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from offers_sync.db.engine import database_errors, transaction
 from offers_sync.domain.access_token import AccessToken
+from sealing import Sealed, Seals, UnreadableError
 
 LOCK_KEY: Final = 0x746F6B656E
 """The letters of `token`."""
@@ -44,16 +44,10 @@ class UnreadableTokenError(Exception):
 
 
 class StoredTokens:
-    """What is stored of access tokens.
-
-    Args:
-        keys: Fernet keys (32 bytes in URL-safe base64); the first one encrypts, each of them opens. With none, tokens
-            are stored as they are.
-    """
+    """What is stored of access tokens; `keys` are those of `Seals`."""
 
     def __init__(self, keys: Sequence[str] = ()) -> None:
-        self._newest = Fernet(keys[0]) if keys else None
-        self._all = MultiFernet([Fernet(key) for key in keys]) if keys else None
+        self._seals = Seals(keys)
 
     async def read(self, connection: AsyncConnection, account: str) -> AccessToken | None:
         """The stored token of an account, which may have expired.
@@ -64,19 +58,23 @@ class StoredTokens:
         row = (await connection.execute(_READ, {"account": account})).one_or_none()
         if row is None:
             return None
-        return AccessToken(self._opened(row.value) if row.encrypted else row.value, row.usable_seconds)
+        try:
+            value = self._seals.open(Sealed(row.value, row.encrypted))
+        except UnreadableError:
+            raise UnreadableTokenError from None
+        return AccessToken(value, row.usable_seconds)
 
     async def write(
         self, connection: AsyncConnection, account: str, value: str, lifetime_seconds: float | None
     ) -> None:
         """Store a token in place of the one before."""
-        sealed = value if self._newest is None else _sealed(self._newest, value)
+        sealed = self._seals.seal(value)
         await connection.execute(
             _WRITE,
             {
                 "account": account,
-                "value": sealed,
-                "encrypted": self._newest is not None,
+                "value": sealed.value,
+                "encrypted": sealed.encrypted,
                 "lifetime": lifetime_seconds,
             },
         )
@@ -86,25 +84,12 @@ class StoredTokens:
 
         Without keys the database is not asked.
         """
-        if self._newest is None:
+        if not self._seals.encrypting:
             return
         async with transaction(engine) as connection:
             for account, value, encrypted in (await connection.execute(_READ_ALL)).all():
-                with suppress(UnreadableTokenError):
-                    plain = self._opened(value) if encrypted else value
-                    await connection.execute(_REPLACE, {"account": account, "value": _sealed(self._newest, plain)})
-
-    def _opened(self, sealed: str) -> str:
-        if self._all is None:
-            raise UnreadableTokenError
-        try:
-            return self._all.decrypt(sealed.encode()).decode()
-        except InvalidToken:
-            raise UnreadableTokenError from None
-
-
-def _sealed(key: Fernet, value: str) -> str:
-    return key.encrypt(value.encode()).decode()
+                if (renewed := self._seals.renewed(Sealed(value, encrypted))) is not None:
+                    await connection.execute(_REPLACE, {"account": account, "value": renewed.value})
 
 
 @asynccontextmanager
