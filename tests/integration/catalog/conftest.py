@@ -135,6 +135,7 @@ def settings(dsn: str, **others: Any) -> ServeSettings:
         "rabbitmq_url": "amqp://nobody.invalid/",
         "price_history_url": "http://127.0.0.1:9",
         "api_auth": "off",
+        "webhook_targets": "any",
     }
     return ServeSettings(**(values | others))
 

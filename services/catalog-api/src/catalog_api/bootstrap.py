@@ -3,11 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from fastapi import FastAPI
 
 from aggregator_contracts.topology import CATALOG_OFFERS, CATALOG_REGISTRATIONS
 from catalog_api.clients.price_history import PriceHistory
+from catalog_api.clients.webhook_targets import CheckTarget
+from catalog_api.clients.webhooks import WebhookCaller
 from catalog_api.db.database import Database
 from catalog_api.db.product_reads import ProductReads
 from catalog_api.domain.errors import DatabaseUnavailableError
@@ -22,9 +25,12 @@ from catalog_api.use_cases.check_tokens import CheckTokens
 from catalog_api.use_cases.create_products import CreateProducts
 from catalog_api.use_cases.import_products import ImportProducts
 from catalog_api.use_cases.manage_tokens import ManageTokens
+from catalog_api.use_cases.manage_webhooks import ManageWebhooks
+from catalog_api.use_cases.send_webhooks import ForgetDeliveries, Sending, SendWebhooks
 from event_bus import EventConsumer, EventPublisher
 from lifecycle import Readiness
 from outbox import OutboxRelay
+from sealing import Seals, keys_of
 
 
 def http_application(settings: ServeSettings) -> FastAPI:
@@ -50,6 +56,11 @@ def http_application(settings: ServeSettings) -> FastAPI:
         delete=DeleteProduct(database),
         price_history=price_history,
         tokens=ManageTokens(database),
+        webhooks=ManageWebhooks(
+            database,
+            CheckTarget(settings.webhook_targets),
+            Seals(keys_of(settings.webhook_secret_keys)),
+        ),
     )
     credentials = CheckTokens(database, fresh_seconds=settings.access_cache_seconds)
 
@@ -71,6 +82,8 @@ class Worker:
     relay: OutboxRelay
     consumer: EventConsumer
     forget_expired_keys: ForgetExpiredKeys
+    send_webhooks: SendWebhooks
+    forget_deliveries: ForgetDeliveries
     readiness: Readiness
 
 
@@ -93,6 +106,18 @@ def worker(settings: WorkSettings) -> Worker:
         relay=OutboxRelay(settings.database_url, publisher),
         consumer=consumer,
         forget_expired_keys=ForgetExpiredKeys(database),
+        send_webhooks=SendWebhooks(
+            database,
+            WebhookCaller(timeout=settings.webhook_attempt_seconds, targets=settings.webhook_targets),
+            Seals(keys_of(settings.webhook_secret_keys)),
+            Sending(
+                settings.database_url,
+                settings.webhook_attempt_seconds,
+                settings.webhook_max_in_flight,
+                settings.webhook_max_in_flight_each,
+            ),
+        ),
+        forget_deliveries=ForgetDeliveries(database, timedelta(days=settings.webhook_retention_days)),
         readiness=Readiness(
             {"database": database.check, "database_disk": database.disk.check, "broker": consumer.check}
         ),

@@ -5,7 +5,9 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 from pydantic_settings import NoDecode
 
+from catalog_api.domain.targets import Targets
 from lifecycle import BaseUrl, BrokerUrls, DatabaseUrl, Origins, ProcessSettings, SharedSecret
+from sealing import SealingKeys
 
 MAX_PORT: Final = 65535
 
@@ -38,6 +40,10 @@ class ServiceSettings(DatabaseSettings):
     rabbitmq_url: BrokerUrls
     price_history_url: BaseUrl
     """Base URL of price-history, without `/api/v1`."""
+    webhook_targets: Targets = Targets.PUBLIC
+    """Where webhooks may lead."""
+    webhook_secret_keys: SealingKeys | None = None
+    """What webhooks' secrets are encrypted with."""
 
 
 class ServeSettings(ServiceSettings):
@@ -85,3 +91,11 @@ class WorkSettings(ServiceSettings):
     database_pool_size: PoolSize = 5
     database_pool_timeout_seconds: Seconds = 30.0
     database_statement_timeout_seconds: Seconds = 60.0
+    webhook_attempt_seconds: Annotated[float, Field(ge=1, le=60)] = 15.0
+    """From looking for an endpoint's address to the last byte of its answer."""
+    webhook_max_in_flight: Annotated[int, Field(ge=2, le=1000)] = 64
+    """Messages that are being sent at once; a quarter of these is for webhooks that fail."""
+    webhook_max_in_flight_each: Annotated[int, Field(ge=1, le=100)] = 4
+    """The same for each webhook; for one that fails it is one."""
+    webhook_retention_days: Annotated[float, Field(ge=2, le=3650)] = 30.0
+    """How long deliveries and their attempts are kept."""

@@ -89,7 +89,8 @@ class Plan:
 
     def environment(self, script: str) -> dict[str, str]:
         """What every process of this service is told."""
-        defaults = {"API_AUTH": "off"}
+        # Who develops a receiver runs it on this machine.
+        defaults = {"API_AUTH": "off", "WEBHOOK_TARGETS": "any"}
         if script in ("catalog-api", "price-history"):
             defaults["PRICE_HISTORY_TOKEN"] = self.price_history_token
         if self.settings.hastened:

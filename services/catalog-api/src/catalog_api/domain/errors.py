@@ -29,6 +29,35 @@ class TokenNotFoundError(CatalogError):
     token_id: str
 
 
+@dataclass
+class WebhookNotFoundError(CatalogError):
+    """No webhook has this id."""
+
+    webhook_id: UUID
+
+
+@dataclass
+class DeliveryNotFoundError(CatalogError):
+    """The webhook has no delivery with this id, or none any more."""
+
+    delivery_id: UUID
+
+
+@dataclass
+class TargetRefusedError(CatalogError):
+    """A webhook may not lead there; `reason` says why."""
+
+    reason: str
+
+
+class WebhookDisabledError(CatalogError):
+    """A webhook that is disabled is sent nothing."""
+
+
+class TooManyWebhooksError(CatalogError):
+    """There are as many as there may be."""
+
+
 class InvalidCursorError(CatalogError):
     """A cursor that this service did not make, or made for another sort or search."""
 

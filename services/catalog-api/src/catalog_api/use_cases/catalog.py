@@ -8,6 +8,7 @@ from catalog_api.use_cases.answer_once import AnswerOnce
 from catalog_api.use_cases.change_product import ChangeProduct, DeleteProduct
 from catalog_api.use_cases.create_products import CreateProducts
 from catalog_api.use_cases.manage_tokens import ManageTokens
+from catalog_api.use_cases.manage_webhooks import ManageWebhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +22,4 @@ class Catalog:
     delete: DeleteProduct
     price_history: PriceHistory
     tokens: ManageTokens
+    webhooks: ManageWebhooks

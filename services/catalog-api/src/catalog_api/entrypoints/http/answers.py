@@ -18,6 +18,7 @@ from catalog_api.entrypoints.http.cursors import encode as encode_cursor
 from catalog_api.entrypoints.http.routing import PRODUCTS
 from catalog_api.use_cases.answer_once import Answer
 from catalog_api.use_cases.manage_tokens import CreatedToken
+from catalog_api.use_cases.manage_webhooks import WebhookWithSecret
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -60,12 +61,17 @@ def created_token_response(created: CreatedToken) -> Response:
     return Response(_encode(msgspec.structs.asdict(created.token) | {"token": created.text}), 201, media_type=JSON)
 
 
+def webhook_with_secret_response(made: WebhookWithSecret, status: int) -> Response:
+    """A webhook with its newest secret."""
+    return Response(_encode(msgspec.structs.asdict(made.webhook) | {"secret": made.secret}), status, media_type=JSON)
+
+
 def answer_response(answer: Answer) -> Response:
     """An answer that was made, or made again, under an Idempotency-Key."""
     replayed = {"Idempotency-Replayed": "true"} if answer.replayed else {}
     return Response(answer.body, answer.status, answer.headers | replayed, JSON)
 
 
-def json_response(value: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """200 with JSON."""
-    return Response(_encode(value), 200, headers, JSON)
+def json_response(value: Any, headers: Mapping[str, str] | None = None, *, status: int = 200) -> Response:
+    """JSON."""
+    return Response(_encode(value), status, headers, JSON)

@@ -20,6 +20,7 @@ from catalog_api.entrypoints.http.problems import ANSWERS
 from catalog_api.entrypoints.http.reading import add_reading_routes
 from catalog_api.entrypoints.http.routing import StrictRoute
 from catalog_api.entrypoints.http.tokens import add_token_routes
+from catalog_api.entrypoints.http.webhooks import add_webhook_routes
 from catalog_api.settings import TOKEN_REQUESTS_PER_MINUTE, ServeSettings
 from catalog_api.use_cases.catalog import Catalog
 from http_api import (
@@ -74,6 +75,7 @@ def create_application(
     add_forwarding_routes(app.router, catalog)
     access_required = settings.api_auth == "required"
     add_token_routes(app.router, catalog.tokens, access_required=access_required)
+    add_webhook_routes(app.router, catalog.webhooks)
     app.router.routes.extend([*health_routes(readiness), *event_documentation_routes()])
     add_problem_handlers(app, ANSWERS)
     # The last one that is added is the first to see a request.

@@ -89,6 +89,38 @@ TOKEN: Final[dict[str, Any]] = {
     "revoked_at": None,
     "state": "live",
 }
+WEBHOOK_INPUT: Final = {"url": "https://shop.example/hooks/prices", "description": "Prices for the shop"}
+WEBHOOK_PATCH: Final = {"enabled": True}
+ROTATION_INPUT: Final = {"overlap_seconds": 86400}
+WEBHOOK: Final[dict[str, Any]] = {
+    "id": "019aaf2c-6c00-7c4e-8f00-2d1c5b6a7e80",
+    **WEBHOOK_INPUT,
+    "enabled": True,
+    "disabled_because": None,
+    "failing_since": None,
+    "previous_secret_ends_at": None,
+    "created_at": "2026-11-22T21:00:00.123456Z",
+    "updated_at": "2026-11-22T21:00:00.123456Z",
+}
+TEST_MESSAGE: Final[dict[str, Any]] = {
+    "type": "webhook.test",
+    "timestamp": "2026-11-22T21:00:01.5Z",
+    "data": {"text": "A test: whoever can verify this receives what comes."},
+}
+DELIVERY: Final[dict[str, Any]] = {
+    "id": "019aaf2c-71f8-7d02-a5c3-9b8e7f6d5c40",
+    "type": "webhook.test",
+    "state": "pending",
+    "created_at": "2026-11-22T21:00:01.5Z",
+    "next_attempt_at": "2026-11-22T21:00:07Z",
+    "ended_at": None,
+    "payload": TEST_MESSAGE,
+    "attempts": [
+        {"at": "2026-11-22T21:00:01.6Z", "seconds": 0.21, "status": 503, "error": None, "answer": "back in a minute"}
+    ],
+}
+_NEW_DELIVERY: Final = DELIVERY | {"next_attempt_at": DELIVERY["created_at"], "attempts": []}
+_WITH_SECRET: Final = WEBHOOK | {"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="}
 ANSWERS: Final = {
     "create_product": PRODUCT
     | {"registration": "pending", "best_price": None, "offers_count": 0, "offers_observed_at": None},
@@ -103,5 +135,13 @@ ANSWERS: Final = {
     "product_history": HISTORY,
     "create_token": TOKEN | {"token": f"agg_{TOKEN['id']}_00112233445566778899aabbccddeeff00112233"},
     "list_tokens": {"items": [TOKEN]},
+    "create_webhook": _WITH_SECRET,
+    "list_webhooks": {"items": [WEBHOOK], "next_cursor": None},
+    "read_webhook": WEBHOOK,
+    "change_webhook": WEBHOOK,
+    "rotate_secret": _WITH_SECRET | {"previous_secret_ends_at": "2026-11-23T21:00:00Z"},
+    "test_webhook": _NEW_DELIVERY,
+    "list_deliveries": {"items": [DELIVERY], "next_cursor": None},
+    "redeliver": _NEW_DELIVERY,
 }
 """What each operation answers when all is well, by its id."""

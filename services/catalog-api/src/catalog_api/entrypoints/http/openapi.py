@@ -9,10 +9,11 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from catalog_api.entrypoints.http import examples
+from catalog_api.entrypoints.http import examples, webhook_documentation
 from catalog_api.entrypoints.http.bodies import JSON
 from catalog_api.entrypoints.http.schemas import BatchInput, Problem, ProductInput, ProductPatch
 from catalog_api.entrypoints.http.token_schemas import TokenInput
+from catalog_api.entrypoints.http.webhook_schemas import RotationInput, WebhookInput, WebhookPatch
 from http_api import MEDIA_TYPE, problem
 
 _REFERENCE: Final = "#/components/schemas/{model}"
@@ -23,7 +24,7 @@ _DETAILS: Final = {
     400: "The body is not JSON.",
     401: "A bearer token is required.",
     403: "The token lacks a scope.",
-    404: "There is no such product.",
+    404: "Nothing has this id.",
     408: "The body did not arrive in time.",
     409: "The first request with this Idempotency-Key is still being handled.",
     412: "The product is at another version than If-Match names.",
@@ -44,8 +45,17 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: _problem_response(status) for status in sorted({*statuses, 503})}
 
 
+def conflict(detail: str) -> dict[int | str, dict[str, Any]]:
+    """409 for what only somebody's doing will change, so that there is no telling when to ask again."""
+    return {409: _described(409, detail)}
+
+
 def _problem_response(status: int) -> dict[str, Any]:
-    detail = _DETAILS[status]
+    retry_after = {"headers": _RETRY_AFTER} if status in {409, 429, 503} else {}
+    return _described(status, _DETAILS[status]) | retry_after
+
+
+def _described(status: int, detail: str) -> dict[str, Any]:
     errors = [{"pointer": "/name", "detail": "is required"}] if status == HTTPStatus.UNPROCESSABLE_ENTITY else []
     return {
         "description": detail,
@@ -55,7 +65,6 @@ def _problem_response(status: int) -> dict[str, Any]:
                 "example": problem(status, detail, errors),
             }
         },
-        **({"headers": _RETRY_AFTER} if status in {409, 429, 503} else {}),
     }
 
 
@@ -83,7 +92,11 @@ def document(app: FastAPI, *, access_required: bool) -> Callable[[], dict[str, A
 
 def _made(app: FastAPI, *, access_required: bool) -> dict[str, Any]:
     schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-    models: list[type[BaseModel]] = [Problem, ProductInput, ProductPatch, BatchInput, TokenInput]
+    schema["webhooks"] = webhook_documentation.section(_REFERENCE)
+    models: list[type[BaseModel]] = [
+        *(Problem, ProductInput, ProductPatch, BatchInput, TokenInput, WebhookInput, WebhookPatch, RotationInput),
+        *webhook_documentation.models(),
+    ]
     _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCE)
     schema["components"]["schemas"] = dict(sorted((definitions["$defs"] | schema["components"]["schemas"]).items()))
     for operations in schema["paths"].values():
@@ -106,8 +119,8 @@ def _require_access(schema: dict[str, Any]) -> None:
         "token": {
             "type": "http",
             "scheme": "bearer",
-            "description": "`agg_<id>_<secret>`. Reading needs the scope `read`, changing `write`, and tokens `admin`; "
-            "each contains the ones before.",
+            "description": "`agg_<id>_<secret>`. Reading needs the scope `read`, changing `write`, tokens and "
+            "webhooks `admin`; each contains the ones before.",
         }
     }
     schema["security"] = [{"token": []}]

@@ -5,19 +5,34 @@ from typing import Final
 
 from catalog_api.domain.errors import (
     DatabaseUnavailableError,
+    DeliveryNotFoundError,
     IdempotencyKeyInFlightError,
     IdempotencyKeyReusedError,
     InvalidCursorError,
     PriceHistoryUnavailableError,
     ProductNotFoundError,
+    TargetRefusedError,
     TokenNotFoundError,
+    TooManyWebhooksError,
     VersionMismatchError,
+    WebhookDisabledError,
+    WebhookNotFoundError,
 )
+from catalog_api.domain.webhooks import MOST_WEBHOOKS
 from http_api import Answer, fixed, problem_response, unavailable
 
 ANSWERS: Final[Mapping[type[Exception], Answer]] = {
     ProductNotFoundError: lambda _, error: problem_response(404, f"There is no product {error.product_id}."),
     TokenNotFoundError: lambda _, error: problem_response(404, f"There is no token {error.token_id} to revoke."),
+    WebhookNotFoundError: lambda _, error: problem_response(404, f"There is no webhook {error.webhook_id}."),
+    DeliveryNotFoundError: lambda _, error: problem_response(
+        404, f"The webhook has no delivery {error.delivery_id}, or none any more."
+    ),
+    TargetRefusedError: lambda _, error: problem_response(
+        422, "The body is not valid.", [{"pointer": "/url", "detail": error.reason}]
+    ),
+    WebhookDisabledError: fixed(409, "The webhook is disabled: it is sent nothing."),
+    TooManyWebhooksError: fixed(409, f"There are {MOST_WEBHOOKS} webhooks, which is as many as there may be."),
     VersionMismatchError: lambda _, error: problem_response(
         412, f"The product is at version {error.version}, which If-Match does not name."
     ),

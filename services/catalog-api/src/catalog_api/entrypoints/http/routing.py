@@ -31,7 +31,8 @@ def canonical_id(raw: str) -> UUID:
     return UUID(raw)
 
 
-ProductId = Annotated[UUID, BeforeValidator(canonical_id), Path(description="A product's id.")]
+CanonicalId = BeforeValidator(canonical_id)
+ProductId = Annotated[UUID, CanonicalId, Path(description="A product's id.")]
 
 
 class _ProductIdSegment(Convertor[str]):

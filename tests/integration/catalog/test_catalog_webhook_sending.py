@@ -1,0 +1,365 @@
+"""Messages for webhooks, sent to a receiver that does as it likes."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from aiohttp import web
+from cryptography.fernet import Fernet
+
+from catalog_api.db.database import Database
+from catalog_api.db.webhook_deliveries import enqueue
+from catalog_api.domain.webhooks import Message
+from sealing import Seals
+
+from .conftest import Api, eventually, serving, settings
+from .webhook_receiver import Got, Receiver, receiving, sending
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def sql(database: Database) -> Any:
+    async def execute(statement: str, *parameters: object) -> Any:
+        async with database.writing() as connection:
+            return await connection.fetch(statement, *parameters)
+
+    return execute
+
+
+async def make(api: Api, url: str) -> Any:
+    reply = await api("POST", "/webhooks", json={"url": url})
+    assert reply.status == 201, reply
+    return reply.json
+
+
+async def test(api: Api, webhook: Any) -> Any:
+    reply = await api("POST", f"/webhooks/{webhook['id']}/test")
+    assert reply.status == 202, reply
+    return reply.json
+
+
+test.__test__ = False  # type: ignore[attr-defined]
+
+
+async def deliveries(api: Api, webhook: Any) -> list[Any]:
+    items: list[Any] = (await api("GET", f"/webhooks/{webhook['id']}/deliveries", params={"limit": "100"})).json[
+        "items"
+    ]
+    return items
+
+
+async def delivery(api: Api, webhook: Any) -> Any:
+    (only,) = await deliveries(api, webhook)
+    return only
+
+
+async def attempted(api: Api, webhook: Any, times: int) -> Any:
+    """The only delivery, once so many attempts are logged."""
+
+    async def done() -> bool:
+        return len((await delivery(api, webhook))["attempts"]) >= times
+
+    await eventually(done)
+    return await delivery(api, webhook)
+
+
+async def due_now(sql: Any) -> None:
+    await sql("UPDATE webhook_deliveries SET due_at = now() WHERE state = 'pending'")
+    await sql("SELECT pg_notify('webhooks', '')")
+
+
+async def test_a_message_is_sent_at_once_and_the_reference_library_verifies_it(
+    api: Api, database: Database, catalog_dsn: str, receiver: Receiver
+) -> None:
+    webhook = await make(api, f"{receiver.url}/hook?shop=1")
+    async with sending(database, catalog_dsn):
+        asked = await test(api, webhook)
+        sent = await attempted(api, webhook, 1)
+    (got,) = receiver.got
+    assert got.verified(webhook["secret"]) == sent["payload"] == asked["payload"]
+    assert (got.id, got.path, got.headers["content-type"]) == (asked["id"], "/hook", "application/json")
+    assert re.fullmatch(r"v1,[A-Za-z0-9+/]+=*", got.headers["webhook-signature"])
+    assert (sent["state"], sent["next_attempt_at"]) == ("delivered", None)
+    (attempt,) = sent["attempts"]
+    assert (attempt["status"], attempt["error"], attempt["answer"]) == (200, None, "")
+    with pytest.raises(Exception, match="No matching signature"):
+        got.verified((await make(api, receiver.url))["secret"])
+
+
+async def test_it_comes_again_with_the_same_id_until_it_is_taken(
+    api: Api, database: Database, catalog_dsn: str, receiver: Receiver, sql: Any
+) -> None:
+    answers = iter([500, 404, 302, 204])
+    receiver.answer = lambda _: web.Response(
+        status=next(answers), text="who knows", headers={"Location": f"{receiver.url}/elsewhere"}
+    )
+    webhook = await make(api, receiver.url)
+    async with sending(database, catalog_dsn):
+        await test(api, webhook)
+        for times, status in enumerate((500, 404, 302), 1):
+            failed = await attempted(api, webhook, times)
+            assert (failed["state"], failed["attempts"][0]["status"]) == ("pending", status)
+            assert failed["attempts"][0]["answer"] == "who knows"
+            assert (await api("GET", f"/webhooks/{webhook['id']}")).json["failing_since"]
+            await due_now(sql)
+        taken = await attempted(api, webhook, 4)
+    assert taken["state"] == "delivered"
+    assert (await api("GET", f"/webhooks/{webhook['id']}")).json["failing_since"] is None
+    assert len(receiver.ids) == 1
+    assert {got.path for got in receiver.got} == {"/"}, "no redirection is followed"
+    for got in receiver.got:
+        assert got.verified(webhook["secret"]) == taken["payload"]
+
+
+async def test_it_fails_after_a_day_and_may_be_delivered_again_by_hand(
+    api: Api, database: Database, catalog_dsn: str, receiver: Receiver, sql: Any
+) -> None:
+    receiver.answer = lambda _: web.Response(status=503)
+    webhook = await make(api, receiver.url)
+    waits = []
+    async with sending(database, catalog_dsn):
+        await test(api, webhook)
+        for times in range(1, 12):
+            assert (await attempted(api, webhook, times))["state"] == "pending"
+            (row,) = await sql("SELECT extract(epoch FROM due_at - now())::float8 AS seconds FROM webhook_deliveries")
+            waits.append(row["seconds"])
+            await due_now(sql)
+        failed = await attempted(api, webhook, 12)
+        assert failed["state"] == "failed"
+        assert 21.5 * 3600 < sum(waits) < 26.5 * 3600
+        assert all(later > 1.9 * earlier for earlier, later in zip(waits, waits[1:], strict=False)), waits
+        receiver.answer = lambda _: web.Response()
+        again = await api("POST", f"/webhooks/{webhook['id']}/deliveries/{failed['id']}/redeliver")
+        assert (again.status, again.json["state"]) == (202, "pending")
+        taken = await attempted(api, webhook, 13)
+    assert (taken["id"], taken["state"]) == (failed["id"], "delivered")
+    assert receiver.ids == {failed["id"]: 13}
+
+
+async def test_retry_after_is_honoured(
+    api: Api, database: Database, catalog_dsn: str, receiver: Receiver, sql: Any
+) -> None:
+    receiver.answer = lambda _: web.Response(status=429, headers={"Retry-After": "1234"})
+    webhook = await make(api, receiver.url)
+    async with sending(database, catalog_dsn):
+        await test(api, webhook)
+        await attempted(api, webhook, 1)
+    (row,) = await sql("SELECT extract(epoch FROM due_at - now())::float8 AS seconds FROM webhook_deliveries")
+    assert 1200 < row["seconds"] <= 1234
+
+
+async def test_410_disables_and_enabling_goes_on_with_what_was_pending(
+    api: Api, database: Database, catalog_dsn: str, receiver: Receiver, sql: Any
+) -> None:
+    answers = iter([500, 410])
+    receiver.answer = lambda _: web.Response(status=next(answers, 200))
+    webhook = await make(api, receiver.url)
+    path = f"/webhooks/{webhook['id']}"
+
+    async def gone() -> bool:
+        shown = (await api("GET", path)).json
+        return (shown["enabled"], shown["disabled_because"]) == (False, "gone")
+
+    async with sending(database, catalog_dsn):
+        first = await test(api, webhook)
+        await attempted(api, webhook, 1)
+        second = await test(api, webhook)
+        await eventually(gone)
+        (await api("POST", f"{path}/test")).problem(409)
+        (await api("POST", f"{path}/deliveries/{first['id']}/redeliver")).problem(409)
+        async with database.transaction() as connection:
+            assert await enqueue(connection, [Message(uuid4(), UUID(webhook["id"]), "alert.fired", "{}")]) == 0
+        await due_now(sql)
+        await test(api, other := await make(api, receiver.url))
+        assert (await attempted(api, other, 1))["state"] == "delivered"
+        assert receiver.ids[first["id"]] == 1, "a disabled webhook is sent nothing"
+
+        enabled = await api("PATCH", path, json={"enabled": True})
+        assert (enabled.json["enabled"], enabled.json["disabled_because"]) == (True, None)
+
+        async def delivered() -> bool:
+            return receiver.ids[first["id"]] == 2
+
+        await eventually(delivered)
+    states = {found["id"]: found["state"] for found in await deliveries(api, webhook)}
+    assert states == {first["id"]: "delivered", second["id"]: "failed"}
+
+
+async def test_while_the_secret_changes_both_sign_and_afterwards_the_new_one(
+    api: Api, database: Database, catalog_dsn: str, receiver: Receiver
+) -> None:
+    old = await make(api, receiver.url)
+    path = f"/webhooks/{old['id']}/rotate-secret"
+
+    async def latest() -> Got:
+        before = len(receiver.got)
+        await test(api, old)
+
+        async def came() -> bool:
+            return len(receiver.got) > before
+
+        await eventually(came)
+        return receiver.got[-1]
+
+    async with sending(database, catalog_dsn):
+        new = (await api("POST", path, json={})).json
+        assert new["previous_secret_ends_at"] is not None
+        got = await latest()
+        assert got.headers["webhook-signature"].count("v1,") == 2
+        assert got.verified(old["secret"]) == got.verified(new["secret"])
+
+        newer = (await api("POST", path, json={"overlap_seconds": 3600})).json
+        got = await latest()
+        assert got.verified(new["secret"]) == got.verified(newer["secret"])
+        with pytest.raises(Exception, match="No matching signature"):
+            got.verified(old["secret"])
+
+        newest = (await api("POST", path, json={"overlap_seconds": 0})).json
+        assert newest["previous_secret_ends_at"] is None
+        got = await latest()
+        got.verified(newest["secret"])
+        with pytest.raises(Exception, match="No matching signature"):
+            got.verified(newer["secret"])
+
+
+async def test_one_that_hangs_or_is_dead_holds_up_no_other(
+    api: Api, database: Database, catalog_dsn: str, receiver: Receiver
+) -> None:
+    hanging = asyncio.Event()
+
+    async def hang(_: Got) -> web.Response:
+        await hanging.wait()
+        return web.Response()
+
+    async with receiving() as slow:
+        slow.answer = hang
+        stuck = [await make(api, slow.url) for _ in range(3)]
+        dead = await make(api, "http://127.0.0.1:9")
+        fast = await make(api, receiver.url)
+        for webhook in [*stuck, dead, fast]:
+            for _ in range(20):
+                await test(api, webhook)
+
+        async def all_came() -> bool:
+            return len(receiver.got) == 20
+
+        async with sending(database, catalog_dsn, attempt_seconds=30, at_once=32):
+            await eventually(all_came)
+            assert len(slow.got) == 12, "four at once for each"
+            hanging.set()
+
+
+@pytest.mark.parametrize("behaviour", ["hang", "huge", "endless", "drip", "close"])
+async def test_whatever_a_receiver_does_ends_in_time_and_is_logged(
+    behaviour: str, api: Api, database: Database, catalog_dsn: str
+) -> None:
+    never = asyncio.Event()
+    server = await asyncio.start_server(lambda r, w: misbehaving(behaviour, r, w, never), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    webhook = await make(api, f"http://127.0.0.1:{port}/")
+    async with sending(database, catalog_dsn, attempt_seconds=1):
+        await test(api, webhook)
+        failed = await attempted(api, webhook, 1)
+    never.set()
+    server.close()
+    (attempt,) = failed["attempts"]
+    expected = {"hang": "no answer within 1 s", "endless": "no answer within 1 s"}
+    expected |= {"close": "the connection broke: ServerDisconnectedError"}
+    assert attempt["error"] == expected.get(behaviour)
+    assert attempt["seconds"] < 5
+    if attempt["error"] is None:
+        assert attempt["status"] == 500
+        assert len(attempt["answer"]) <= 1024
+        assert "\x00" not in attempt["answer"]
+
+
+async def misbehaving(
+    behaviour: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, never: asyncio.Event
+) -> None:
+    try:
+        await reader.readuntil(b"\r\n\r\n")
+        match behaviour:
+            case "hang":
+                await never.wait()
+            case "huge":
+                writer.write(b"HTTP/1.1 500 No\r\nContent-Length: 1000000000\r\n\r\n")
+                while not never.is_set():
+                    writer.write(b"\x00\xff" * 50_000)
+                    await writer.drain()
+            case "endless":
+                while not never.is_set():
+                    writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+            case "drip":
+                writer.write(b"HTTP/1.1 500 No\r\nContent-Length: 1000\r\n\r\nx")
+                await never.wait()
+    except OSError:
+        pass
+    finally:
+        writer.close()
+
+
+async def test_what_a_dead_worker_had_in_hand_comes_again_and_of_many_workers_one_sends_it(
+    api: Api, database: Database, catalog_dsn: str, receiver: Receiver, sql: Any
+) -> None:
+    webhooks = [await make(api, receiver.url) for _ in range(3)]
+    messages = [
+        Message(uuid4(), UUID(webhook["id"]), "alert.fired", json.dumps({"n": number}))
+        for webhook in webhooks
+        for number in range(100)
+    ]
+    async with database.transaction() as connection:
+        assert await enqueue(connection, messages) == 300
+    async with (
+        sending(database, catalog_dsn), sending(database, catalog_dsn), sending(database, catalog_dsn),
+    ):  # fmt: skip
+
+        async def none_pending() -> bool:
+            (row,) = await sql("SELECT count(*) AS number FROM webhook_deliveries WHERE state = 'pending'")
+            return bool(row["number"] == 0)
+
+        await eventually(none_pending, seconds=60)
+    assert receiver.ids == {str(message.id): 1 for message in messages}
+
+
+async def test_secrets_are_sealed_and_open_under_changed_keys(
+    catalog_dsn: str, database: Database, receiver: Receiver, sql: Any
+) -> None:
+    first, second = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+
+    async def stored() -> list[str]:
+        return [row["value"] for row in await sql("SELECT value FROM webhook_secrets ORDER BY id")]
+
+    async with serving(settings(catalog_dsn)) as plain:
+        early = await make(plain, receiver.url)
+        assert await stored() == [early["secret"]]
+    async with serving(settings(catalog_dsn, webhook_secret_keys=first)) as api:
+        late = await make(api, receiver.url)
+        _, sealed = await stored()
+        assert late["secret"] not in sealed
+        assert Fernet(first).decrypt(sealed).decode() == late["secret"]
+
+        async def verified_both() -> bool:
+            return sum(got.verified(late["secret"]) is not None for got in receiver.got) == 1
+
+        async with sending(database, catalog_dsn, seals=Seals([second, first])):
+            await test(api, late)
+            assert (await attempted(api, late, 1))["state"] == "delivered"
+            await eventually(verified_both)
+        assert [Fernet(second).decrypt(value).decode() for value in await stored()] == [early["secret"], late["secret"]]
+        async with sending(database, catalog_dsn, seals=Seals([first])):
+            await test(api, early)
+            failed = await attempted(api, early, 1)
+        assert failed["state"] == "pending"
+        assert "WEBHOOK_SECRET_KEYS" in failed["attempts"][0]["error"]
+        assert len(receiver.got) == 1
