@@ -4,8 +4,10 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import yaml
@@ -15,6 +17,7 @@ import price_history.bootstrap
 from aggregator_contracts.schemas import CONTRACTS
 from catalog_api.db.database import Database
 from catalog_api.domain.access import TokenScope
+from catalog_api.domain.signatures import signed_headers
 from catalog_api.use_cases.manage_tokens import ManageTokens
 from price_history.db.migrate import migrate as migrate_history
 from price_history.settings import ServeSettings as HistorySettings
@@ -37,6 +40,15 @@ OPERATIONS = {
     ("/api/v1/tokens", "post"): {"201", "400", "403", "408", "413", "415", "422", "503"},
     ("/api/v1/tokens", "get"): {"200", "403", "422", "503"},
     ("/api/v1/tokens/{token_id}", "delete"): {"204", "403", "404", "422", "503"},
+    ("/api/v1/webhooks", "post"): {"201", "400", "408", "409", "413", "415", "422", "503"},
+    ("/api/v1/webhooks", "get"): {"200", "422", "503"},
+    ("/api/v1/webhooks/{webhook_id}", "get"): {"200", "404", "422", "503"},
+    ("/api/v1/webhooks/{webhook_id}", "patch"): {"200", "400", "404", "408", "413", "415", "422", "503"},
+    ("/api/v1/webhooks/{webhook_id}", "delete"): {"204", "404", "422", "503"},
+    ("/api/v1/webhooks/{webhook_id}/rotate-secret", "post"): {"200", "400", "404", "408", "413", "415", "422", "503"},
+    ("/api/v1/webhooks/{webhook_id}/test", "post"): {"202", "404", "409", "422", "503"},
+    ("/api/v1/webhooks/{webhook_id}/deliveries", "get"): {"200", "404", "422", "503"},
+    ("/api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver", "post"): {"202", "404", "409", "422", "503"},
 }
 
 
@@ -60,7 +72,7 @@ async def test_its_examples_are_valid(api: Api) -> None:
     schema = await document(api)
     components = {"components": schema["components"]}
     checked = 0
-    for path in schema["paths"].values():
+    for path in [*schema["paths"].values(), *schema["webhooks"].values()]:
         for operation in path.values():
             contents = [operation.get("requestBody", {}).get("content", {})]
             contents += [response.get("content", {}) for response in operation["responses"].values()]
@@ -70,6 +82,21 @@ async def test_its_examples_are_valid(api: Api) -> None:
                         Draft202012Validator(media_type["schema"] | components).validate(media_type["example"])
                         checked += 1
     assert checked > 40
+
+
+async def test_it_tells_what_webhooks_are_sent(api: Api) -> None:
+    described = (await document(api))["webhooks"]
+    webhook = (await api("POST", "/webhooks", json={"url": "http://127.0.0.1:9/"})).json
+    test = (await api("POST", f"/webhooks/{webhook['id']}/test")).json
+    operation = described[test["type"]]["post"]
+    reference = operation["requestBody"]["content"]["application/json"]["schema"]
+    components = {"components": (await document(api))["components"]}
+    Draft202012Validator(reference | components).validate(test["payload"])
+    headers = signed_headers(UUID(test["id"]), datetime.now(UTC), "{}", [webhook["secret"]])
+    assert {parameter["name"]: parameter["in"] for parameter in operation["parameters"]} == dict.fromkeys(
+        headers, "header"
+    )
+    assert operation["responses"].keys() == {"2XX", "410", "default"}
 
 
 async def test_the_document_asks_for_tokens_when_access_is_required(catalog_dsn: str) -> None:

@@ -1,9 +1,14 @@
 """Messages for webhooks, sent to a receiver that does as it likes."""
 
 import asyncio
+import contextlib
+import itertools
 import json
+import os
 import re
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,20 +24,14 @@ from sealing import Seals
 from .conftest import Api, eventually, serving, settings
 from .webhook_receiver import Got, Receiver, receiving, sending
 
+SCRIPT = Path(sys.executable).with_name("catalog-api")
+WAIT = "SELECT extract(epoch FROM due_at - now())::float8 AS seconds FROM webhook_deliveries"
+
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
     async with receiving() as receiver:
         yield receiver
-
-
-@pytest.fixture
-def sql(database: Database) -> Any:
-    async def execute(statement: str, *parameters: object) -> Any:
-        async with database.writing() as connection:
-            return await connection.fetch(statement, *parameters)
-
-    return execute
 
 
 async def make(api: Api, url: str) -> Any:
@@ -73,8 +72,8 @@ async def attempted(api: Api, webhook: Any, times: int) -> Any:
 
 
 async def due_now(sql: Any) -> None:
-    await sql("UPDATE webhook_deliveries SET due_at = now() WHERE state = 'pending'")
-    await sql("SELECT pg_notify('webhooks', '')")
+    await sql.fetch("UPDATE webhook_deliveries SET due_at = now() WHERE state = 'pending'")
+    await sql.fetch("SELECT pg_notify('webhooks', '')")
 
 
 async def test_a_message_is_sent_at_once_and_the_reference_library_verifies_it(
@@ -130,13 +129,15 @@ async def test_it_fails_after_a_day_and_may_be_delivered_again_by_hand(
         await test(api, webhook)
         for times in range(1, 12):
             assert (await attempted(api, webhook, times))["state"] == "pending"
-            (row,) = await sql("SELECT extract(epoch FROM due_at - now())::float8 AS seconds FROM webhook_deliveries")
+            (row,) = await sql.fetch(
+                "SELECT extract(epoch FROM due_at - now())::float8 AS seconds FROM webhook_deliveries"
+            )
             waits.append(row["seconds"])
             await due_now(sql)
         failed = await attempted(api, webhook, 12)
         assert failed["state"] == "failed"
         assert 21.5 * 3600 < sum(waits) < 26.5 * 3600
-        assert all(later > 1.9 * earlier for earlier, later in zip(waits, waits[1:], strict=False)), waits
+        assert all(later > 1.9 * earlier for earlier, later in itertools.pairwise(waits)), waits
         receiver.answer = lambda _: web.Response()
         again = await api("POST", f"/webhooks/{webhook['id']}/deliveries/{failed['id']}/redeliver")
         assert (again.status, again.json["state"]) == (202, "pending")
@@ -153,8 +154,7 @@ async def test_retry_after_is_honoured(
     async with sending(database, catalog_dsn):
         await test(api, webhook)
         await attempted(api, webhook, 1)
-    (row,) = await sql("SELECT extract(epoch FROM due_at - now())::float8 AS seconds FROM webhook_deliveries")
-    assert 1200 < row["seconds"] <= 1234
+    assert 1200 < await sql.fetchval(WAIT) <= 1234
 
 
 async def test_410_disables_and_enabling_goes_on_with_what_was_pending(
@@ -309,7 +309,93 @@ async def misbehaving(
         writer.close()
 
 
-async def test_what_a_dead_worker_had_in_hand_comes_again_and_of_many_workers_one_sends_it(
+async def test_what_a_killed_worker_had_in_hand_comes_again_with_the_same_id(
+    api: Api, catalog_dsn: str, receiver: Receiver, sql: Any
+) -> None:
+    released = asyncio.Event()
+
+    async def hold(_: Got) -> web.Response:
+        await released.wait()
+        return web.Response()
+
+    async def came(times: int) -> None:
+        async def came() -> bool:
+            return len(receiver.got) >= times
+
+        await eventually(came, seconds=60)
+
+    receiver.answer = hold
+    webhook = await make(api, receiver.url)
+    asked = await test(api, webhook)
+    async with working(catalog_dsn) as worker:
+        await came(1)
+        worker.kill()
+    in_hand = await delivery(api, webhook)
+    assert (in_hand["state"], in_hand["attempts"]) == ("pending", [])
+    assert 20 < await sql.fetchval(WAIT) <= 30, "until its lease ends"
+    released.set()
+    await due_now(sql)
+    async with working(catalog_dsn) as worker:
+        await came(2)
+        assert (await attempted(api, webhook, 1))["state"] == "delivered"
+        worker.terminate()
+        assert await worker.wait() == 0
+    assert receiver.ids == {asked["id"]: 2}
+
+
+@contextlib.asynccontextmanager
+async def working(dsn: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`catalog-api work`, which has no broker here: webhooks need none."""
+    worker = await asyncio.create_subprocess_exec(
+        SCRIPT,
+        "work",
+        env={
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": dsn,
+            "RABBITMQ_URL": "amqp://guest:guest@127.0.0.1:9/",
+            "PRICE_HISTORY_URL": "http://127.0.0.1:9",
+            "WEBHOOK_TARGETS": "any",
+        },
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield worker
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            worker.kill()
+        await worker.wait()
+
+
+async def test_a_worker_that_was_too_slow_changes_nothing_any_more(
+    api: Api, database: Database, catalog_dsn: str, receiver: Receiver, sql: Any
+) -> None:
+    released = asyncio.Event()
+
+    async def first_slow_then_refuse(_: Got) -> web.Response:
+        if len(receiver.got) > 1:
+            return web.Response(status=500)
+        await released.wait()
+        return web.Response(status=500)
+
+    receiver.answer = first_slow_then_refuse
+    webhook = await make(api, receiver.url)
+    async with sending(database, catalog_dsn, attempt_seconds=30):
+        await test(api, webhook)
+
+        async def came() -> bool:
+            return len(receiver.got) == 1
+
+        await eventually(came)
+        await due_now(sql)  # as if the lease had ended
+        async with sending(database, catalog_dsn):
+            await attempted(api, webhook, 1)
+        released.set()
+        both = await attempted(api, webhook, 2)
+    assert both["state"] == "pending"
+    assert await sql.fetchval("SELECT failures FROM webhook_deliveries") == 1
+
+
+async def test_of_many_workers_one_sends_a_message(
     api: Api, database: Database, catalog_dsn: str, receiver: Receiver, sql: Any
 ) -> None:
     webhooks = [await make(api, receiver.url) for _ in range(3)]
@@ -325,8 +411,7 @@ async def test_what_a_dead_worker_had_in_hand_comes_again_and_of_many_workers_on
     ):  # fmt: skip
 
         async def none_pending() -> bool:
-            (row,) = await sql("SELECT count(*) AS number FROM webhook_deliveries WHERE state = 'pending'")
-            return bool(row["number"] == 0)
+            return not await sql.fetchval("SELECT count(*) FROM webhook_deliveries WHERE state = 'pending'")
 
         await eventually(none_pending, seconds=60)
     assert receiver.ids == {str(message.id): 1 for message in messages}
@@ -338,7 +423,7 @@ async def test_secrets_are_sealed_and_open_under_changed_keys(
     first, second = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 
     async def stored() -> list[str]:
-        return [row["value"] for row in await sql("SELECT value FROM webhook_secrets ORDER BY id")]
+        return [row["value"] for row in await sql.fetch("SELECT value FROM webhook_secrets ORDER BY id")]
 
     async with serving(settings(catalog_dsn)) as plain:
         early = await make(plain, receiver.url)

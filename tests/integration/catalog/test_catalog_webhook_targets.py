@@ -1,0 +1,189 @@
+"""Where webhooks may lead: on real sockets, with names that change their mind."""
+
+import asyncio
+import socket
+import ssl
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from catalog_api.clients.host_addresses import HostAddresses
+from catalog_api.clients.webhook_targets import CheckTarget
+from catalog_api.clients.webhooks import WebhookCaller
+from catalog_api.domain.delivery import Outcome
+from catalog_api.domain.errors import TargetRefusedError
+from catalog_api.domain.targets import Targets
+
+from .webhook_receiver import Receiver, receiving
+
+
+class Names(AbstractResolver):
+    """Gives each look the next list of addresses, and the last one from then on."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self._answers = list(answers)
+        self.looks = 0
+
+    async def resolve(
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002 - the interface's
+    ) -> list[ResolveResult]:
+        self.looks += 1
+        addresses = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if not addresses:
+            raise OSError("unknown")
+        return [
+            {
+                "hostname": host,
+                "host": address,
+                "port": port,
+                "family": socket.AF_INET6 if ":" in address else socket.AF_INET,
+                "proto": 0,
+                "flags": socket.AI_NUMERICHOST,
+            }
+            for address in addresses
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def self_signed(tmp_path: Path) -> ssl.SSLContext:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=hook.example"]
+    names = ["-addext", "subjectAltName=DNS:hook.example", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*command, *names], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+@pytest.fixture
+async def tls_receiver(self_signed: ssl.SSLContext) -> AsyncIterator[Receiver]:
+    async with receiving(self_signed) as receiver:
+        yield receiver
+
+
+async def send(url: str, names: AbstractResolver | None = None, targets: Targets = Targets.PUBLIC) -> Outcome:
+    async with WebhookCaller(timeout=5, targets=targets, resolver=names) as caller:
+        return await caller.send(url, "{}", {})
+
+
+def port_of(receiver: Receiver) -> str:
+    return receiver.url.rpartition(":")[2]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::ffff:127.0.0.1", "::1", "10.0.0.1", "169.254.169.254"])
+async def test_a_name_that_has_turned_inside_is_not_followed(address: str, tls_receiver: Receiver) -> None:
+    names = Names(["8.8.8.8"], [address])
+    url = f"https://hook.example:{port_of(tls_receiver)}/"
+    await CheckTarget(Targets.PUBLIC, names)(url)
+    outcome = await send(url, names)
+    assert (outcome.status, outcome.error) == (None, "the address is not public")
+    assert tls_receiver.got == []
+
+
+async def test_a_name_is_looked_up_once_for_each_message(tls_receiver: Receiver) -> None:
+    names = Names(["10.0.0.1", "127.0.0.1"], ["127.0.0.1"])
+    url = f"https://hook.example:{port_of(tls_receiver)}/"
+    assert (await send(url, names)).error == "the address is not public"
+    assert names.looks == 1
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "169.254.169.254", "10.0.0.1", "0.0.0.0", "localhost"]
+)
+async def test_an_address_in_the_place_of_a_name_is_looked_at_too(host: str, tls_receiver: Receiver) -> None:
+    url = f"https://{host}:{port_of(tls_receiver)}/"
+    assert (await send(url)).error == "the address is not public"
+    with pytest.raises(TargetRefusedError) as refused:
+        await CheckTarget(Targets.PUBLIC)(url)
+    assert "not public" in refused.value.reason
+    assert tls_receiver.got == []
+
+
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f000001", "0177.0.0.1"])
+async def test_neither_is_one_in_disguise(host: str, tls_receiver: Receiver) -> None:
+    url = f"https://{host}:{port_of(tls_receiver)}/"
+    assert (await send(url)).status is None
+    with pytest.raises(TargetRefusedError):
+        await CheckTarget(Targets.PUBLIC)(url)
+    assert tls_receiver.got == []
+
+
+async def test_one_address_inside_among_others_is_enough_to_refuse_a_new_webhook() -> None:
+    with pytest.raises(TargetRefusedError) as refused:
+        await CheckTarget(Targets.PUBLIC, Names(["8.8.8.8", "10.0.0.1"]))("https://hook.example/")
+    assert "not public" in refused.value.reason
+    with pytest.raises(TargetRefusedError) as unknown:
+        await CheckTarget(Targets.PUBLIC, Names([]))("https://hook.example/")
+    assert "has an address" in unknown.value.reason
+
+
+async def test_plain_http_made_while_it_was_allowed_is_refused_later(receiver: Receiver) -> None:
+    assert (await send(receiver.url, targets=Targets.ANY)).status == 200
+    outcome = await send(receiver.url)
+    assert outcome.error == "webhooks may not have this URL any more"
+    assert len(receiver.got) == 1
+
+
+async def test_certificates_are_checked(tls_receiver: Receiver) -> None:
+    outcome = await send(f"{tls_receiver.url}/", targets=Targets.ANY)
+    assert outcome.error == "the certificate is not valid: self-signed certificate"
+    assert tls_receiver.got == []
+
+
+async def test_proxies_of_the_environment_cookies_and_redirections_are_ignored(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with receiving() as elsewhere:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, elsewhere.url)
+        headers = {"Set-Cookie": "a=b", "Location": elsewhere.url}
+        receiver.answer = lambda _: web.Response(status=307, headers=headers)
+        async with WebhookCaller(timeout=5, targets=Targets.ANY) as caller:
+            for _ in range(2):
+                assert (await caller.send(f"{receiver.url}/hook", "{}", {})).status == 307
+        assert elsewhere.got == []
+    assert [got.path for got in receiver.got] == ["/hook", "/hook"]
+    assert not any("cookie" in got.headers for got in receiver.got)
+
+
+async def test_names_are_looked_up_beside_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    real = socket.getaddrinfo
+
+    def slow(host: str, *rest: object, **others: object) -> object:
+        if host.startswith("slow"):
+            asyncio.run_coroutine_threadsafe(answered.wait(), loop).result()
+        return real("127.0.0.1", *rest, **others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    names = HostAddresses()
+    waiting = [asyncio.create_task(names.resolve(f"slow{number}.example", 80)) for number in range(60)]
+    (found,) = await asyncio.wait_for(names.resolve("quick.example", 80), 10)
+    assert (found["host"], found["port"]) == ("127.0.0.1", 80)
+    waiting[0].cancel()
+    answered.set()
+    assert len(await asyncio.gather(*waiting[1:])) == 59
+
+
+async def test_a_name_without_an_address_is_an_error() -> None:
+    for host in ("nobody.invalid", "a..b", "x" * 70):
+        with pytest.raises(OSError) as unknown:  # noqa: PT011 - what it says is the system's
+            await HostAddresses().resolve(host, 443)
+        assert not isinstance(unknown.value, TimeoutError)
