@@ -251,11 +251,17 @@ def test_pods_reach_what_they_need_and_no_more(most: list[Manifest]) -> None:
         return {port["port"] for rule in rules for port in rule["ports"]}
 
     assert ports("catalog-api-serve") == {53, 5432, 8001}
-    assert ports("catalog-api-work") == {53, 5432, 5671, 5672}
+    assert ports("catalog-api-work") == {53, 5432, 5671, 5672, 443}
     assert ports("offers-sync-work") == {53, 5432, 5671, 5672, 80, 443}
     assert ports("price-history-serve") == {53, 5432}
     assert ports("price-history-work") == {53, 5432, 5671, 5672}
     assert ports("migrate") == {53, 5432}
+    (webhooks,) = [
+        rule
+        for rule in named(most, "NetworkPolicy")["catalog-api-work"]["spec"]["egress"]
+        if {"port": 443, "protocol": "TCP"} in rule["ports"]
+    ]
+    assert "10.0.0.0/8" in webhooks["to"][0]["ipBlock"]["except"]
     for policy in named(most, "NetworkPolicy").values():
         (database,) = [rule for rule in policy["spec"]["egress"] if {"port": 5432, "protocol": "TCP"} in rule["ports"]]
         assert database["to"] == [{"ipBlock": {"cidr": "10.1.0.0/24"}}]

@@ -24,6 +24,7 @@ PROCESSES: Final[dict[str, type[ProcessSettings]]] = {
 DECIDED_BY_THE_CHART: Final = {
     "API_AUTH", "DATABASE_URL", "HEALTH_HOST", "HEALTH_PORT", "HOST", "OFFERS_ACCESS_TOKEN", "OFFERS_BASE_URL",
     "OFFERS_REFRESH_TOKEN", "OFFERS_TOKEN_KEYS", "PORT", "PRICE_HISTORY_TOKEN", "PRICE_HISTORY_URL", "RABBITMQ_URL",
+    "WEBHOOK_SECRET_KEYS",
 }  # fmt: skip
 COMMANDS: Final[dict[str, type[ProcessSettings]]] = {
     **{name.replace("-serve", " serve").replace("-work", " work"): cls for name, cls in PROCESSES.items()},

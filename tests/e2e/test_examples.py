@@ -6,7 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -14,11 +18,13 @@ from uuid import uuid4
 
 import aio_pika
 import pytest
+import standardwebhooks
 from tests.node_tools import NODE, ROOT, require
 
 from aggregator_contracts import OffersUpdated, ProductCreated, ProductState
 from devstack import loopback_http
 from devstack.conditions import wait_until
+from devstack.ports import free_port
 from devstack.settings import StackSettings
 from devstack.stack import Stack
 
@@ -179,3 +185,104 @@ def test_an_example_puts_away_what_is_no_event_and_goes_on(example: Example, sta
     example.until(lambda: versions(example, product) == [(1, "one")])
     assert example.log().count("refused by hand") == 4
     assert example.stop() == 0
+
+
+class Receiving:
+    """The example that receives webhooks, as a process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *secrets: str) -> None:
+        example: list[str | Path] = [sys.executable, ROOT / "examples/python/webhook_receiver.py", str(self.port)]
+        with (self._folder / "out").open("ab") as out, (self._folder / "err").open("wb") as err:
+            self._process = subprocess.Popen(
+                [*example, self._folder / "state.sqlite3"],
+                env={**os.environ, "WEBHOOK_SECRET": " ".join(secrets)},
+                stdout=out,
+                stderr=err,
+            )
+        assert wait_until(lambda: f"receiving on port {self.port}" in self.log(), seconds=SECONDS), self.log()
+
+    def stop(self) -> int:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(STOP_SECONDS)
+
+    def kill(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def log(self) -> str:
+        return (self._folder / "err").read_text()
+
+    def taken(self) -> list[Json]:
+        lines = (self._folder / "out").read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def refuses(self, headers: Mapping[str, str], body: bytes) -> bool:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/", data=body, headers=dict(headers))
+        try:
+            urllib.request.urlopen(request, timeout=SECONDS).close()  # noqa: S310 - ours
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code == HTTPStatus.BAD_REQUEST
+        return False
+
+
+@pytest.fixture
+def receiving(tmp_path: Path) -> Iterator[Receiving]:
+    receiving = Receiving(tmp_path)
+    yield receiving
+    receiving.kill()
+
+
+def test_the_example_receives_what_is_signed_and_takes_it_once(stack: Stack, receiving: Receiving) -> None:
+    webhooks = f"{stack.description()['catalog_url']}/api/v1/webhooks"
+    webhook = loopback_http.call("POST", webhooks, {"url": f"http://127.0.0.1:{receiving.port}/"})
+    mine = f"{webhooks}/{webhook['id']}"
+
+    def tested() -> Json:
+        test: Json = loopback_http.call("POST", f"{mine}/test")
+        return test
+
+    def attempts(delivery: Json) -> list[Json]:
+        found = {item["id"]: item["attempts"] for item in loopback_http.call("GET", f"{mine}/deliveries")["items"]}
+        return [attempt for attempt in found[delivery["id"]] if attempt["status"] == HTTPStatus.NO_CONTENT]
+
+    def taken(*deliveries: Json) -> bool:
+        expected = [{"id": delivery["id"], **delivery["payload"]} for delivery in deliveries]
+        return wait_until(lambda: receiving.taken() == expected, seconds=SECONDS)
+
+    receiving.start(webhook["secret"])
+    first = tested()
+    assert taken(first), receiving.log()
+    loopback_http.call("POST", f"{mine}/deliveries/{first['id']}/redeliver")
+    assert wait_until(lambda: len(attempts(first)) == 2, seconds=SECONDS)
+    assert taken(first), "once, though it came twice"
+
+    now = datetime.now(UTC)
+    genuine = standardwebhooks.Webhook(webhook["secret"]).sign("forged", now, "{}")
+    named = {"webhook-id": "forged", "webhook-timestamp": str(int(now.timestamp()))}
+    assert receiving.refuses(named | {"webhook-signature": genuine}, b'{"more": 1}')
+    assert receiving.refuses(named | {"webhook-signature": "v1,bm90aGluZw=="}, b"{}")
+    assert receiving.refuses({}, b"{}")
+    assert taken(first)
+
+    # While nobody receives it waits, and comes when there is somebody again, who has the new secret already.
+    assert receiving.stop() == 0
+    newer = loopback_http.call("POST", f"{mine}/rotate-secret", {})
+    second = tested()
+    failing = wait_until(lambda: loopback_http.call("GET", mine)["failing_since"] is not None, seconds=SECONDS)
+    assert failing
+    receiving.start(newer["secret"])
+    assert taken(first, second), receiving.log()
+
+    # So does whoever has only the old one, until that ends.
+    assert receiving.stop() == 0
+    receiving.start(webhook["secret"])
+    third = tested()
+    assert taken(first, second, third), receiving.log()

@@ -27,7 +27,9 @@ from devstack.stack import Stack
 
 SECONDS: Final = 60.0
 TOKEN_KEY: Final = Fernet.generate_key().decode()
+WEBHOOK_KEY: Final = Fernet.generate_key().decode()
 STRANGERS_TOKEN: Final = "agg_0123456789abcdef_canary0canary0canary0canary0canary0"
+HOOK_PATH: Final = "canary-in-the-address-of-a-webhook"
 RECORD: Final = "another-system"
 
 Json = dict[str, Any]
@@ -46,6 +48,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             "LOG_FORMAT": "json",
             "OFFERS_POLL_INTERVAL_SECONDS": "1",
             "OFFERS_TOKEN_KEYS": TOKEN_KEY,
+            "WEBHOOK_SECRET_KEYS": WEBHOOK_KEY,
         }
     )
     with Stack(settings) as stack:
@@ -57,6 +60,7 @@ class Trouble:
 
     def __init__(self, stack: Stack) -> None:
         self.heard: list[str] = []
+        self.webhook_secrets: list[str] = []
         self._stack = stack
         described = stack.description()
         self._catalog: str = described["catalog_url"]
@@ -92,6 +96,23 @@ class Trouble:
                 ("DELETE", product, None),
             ):
                 self._ask(method, origin + path, token, body)
+
+    def webhook_that_fails(self) -> None:
+        """Its messages are tried, and its secret is changed; the two answers that show a secret are not looked at."""
+        webhooks = f"{self._catalog}/api/v1/webhooks"
+        headers = {"Authorization": f"Bearer {self._stack.api_token}"}
+        made = loopback_http.call("POST", webhooks, {"url": f"http://127.0.0.1:9/{HOOK_PATH}"}, headers=headers)
+        mine = f"{webhooks}/{made['id']}"
+        rotated = loopback_http.call("POST", f"{mine}/rotate-secret", {}, headers=headers)
+        self.webhook_secrets = [shown["secret"].removeprefix("whsec_") for shown in (made, rotated)]
+        self._ask("POST", f"{mine}/test", self._stack.api_token)
+
+        def failed() -> bool:
+            return "no connection" in self._ask("GET", f"{mine}/deliveries", self._stack.api_token)
+
+        assert wait_until(failed, seconds=SECONDS)
+        for path in (webhooks, mine):
+            self._ask("GET", path, self._stack.api_token)
 
     def poison(self) -> None:
         asyncio.run(self._poison())
@@ -194,6 +215,7 @@ def test_no_secret_is_told(stack: Stack) -> None:
     trouble.registered_and_refused()
     trouble.offers_ms_misbehaves()
     trouble.refused_requests()
+    trouble.webhook_that_fails()
     trouble.poison()
     trouble.servers_die()
     assert stack.broker is not None
@@ -207,6 +229,8 @@ def test_no_secret_is_told(stack: Stack) -> None:
         "a token of the API": str(stack.api_token),
         "its secret part": str(stack.api_token).rpartition("_")[2],
         "a token that is nobody's": STRANGERS_TOKEN,
+        "the key of webhooks' secrets": WEBHOOK_KEY,
+        **{f"secret {number} of a webhook": secret for number, secret in enumerate(trouble.webhook_secrets)},
     }
     places = {
         "logs": [log.read_text(errors="replace") for log in stack.folder.log("any").parent.glob("*.log*")],
@@ -227,3 +251,4 @@ def test_no_secret_is_told(stack: Stack) -> None:
         if canary in text
     }
     assert found == set()
+    assert not any(HOOK_PATH in log for log in places["logs"]), "whoever knows the address of a webhook may use it"

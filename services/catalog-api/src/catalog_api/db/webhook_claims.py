@@ -12,6 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from catalog_api.domain.delivery import Outcome, Verdict
 from sealing import Sealed
 
+MOST_AT_ONCE: Final = 1000
+"""Messages in one claim. A number that the planner sees: without one it expects many, and reads the whole table."""
+
 
 class Claim(msgspec.Struct, frozen=True):
     """A message that is this process's to send until the lease ends."""
@@ -43,9 +46,9 @@ class Places(msgspec.Struct, frozen=True):
 
 
 # Asks each enabled webhook for as much as it has room for, through its own part of an index: however much waits for one
-# of them, the others are found. 1,000 webhooks take 4 ms, 10 take 0.2.
+# of them, the others are found. 10 webhooks take 1 ms, 1,000 take 3, with 100,000 messages waiting.
 _CLAIM: Final = sa.text(
-    """
+    f"""
     WITH in_hand AS (
         SELECT * FROM unnest(CAST(:busy AS uuid[]), CAST(:counts AS int[])) AS i (webhook_id, number)
     ), due AS (
@@ -63,15 +66,18 @@ _CLAIM: Final = sa.text(
         WHERE w.disabled_because IS NULL
     ), ranked AS (
         SELECT *, row_number() OVER (PARTITION BY failing ORDER BY due_at) AS place FROM due
+    ), chosen AS (
+        SELECT * FROM ranked
+        WHERE place <= CASE WHEN failing THEN CAST(:failing AS int) ELSE CAST(:healthy AS int) END
+        LIMIT {MOST_AT_ONCE}
     )
     UPDATE webhook_deliveries q
     SET due_at = now() + make_interval(secs => CAST(:lease_seconds AS float8)), claims = q.claims + 1
-    FROM ranked
-    WHERE q.webhook_id = ranked.webhook_id AND q.id = ranked.id
-        AND ranked.place <= CASE WHEN ranked.failing THEN CAST(:failing AS int) ELSE CAST(:healthy AS int) END
-    RETURNING q.webhook_id, q.id, q.body, ranked.url, q.failures, q.claims, ranked.failing,
-        CAST(extract(epoch FROM now() - ranked.due_at) AS float8) AS waited_seconds
-    """
+    FROM chosen
+    WHERE q.webhook_id = chosen.webhook_id AND q.id = chosen.id
+    RETURNING q.webhook_id, q.id, q.body, chosen.url, q.failures, q.claims, chosen.failing,
+        CAST(extract(epoch FROM now() - chosen.due_at) AS float8) AS waited_seconds
+    """  # noqa: S608 - a constant
 )
 _SECRETS: Final = sa.text(
     """
