@@ -83,8 +83,10 @@ def test_a_setting_of_a_service_is_passed_through_and_the_stacks_own_are_not_ove
     assert told["DATABASE_URL"] == "postgresql://p"
 
 
-def test_access_is_off_and_the_demo_is_quick_unless_told_otherwise() -> None:
+def test_access_is_off_webhooks_lead_anywhere_and_the_demo_is_quick_unless_told_otherwise() -> None:
     assert plan().environment("offers-sync")["API_AUTH"] == "off"
+    assert plan().environment("catalog-api")["WEBHOOK_TARGETS"] == "any"
+    assert plan(WEBHOOK_TARGETS="public").environment("catalog-api")["WEBHOOK_TARGETS"] == "public"
     assert plan().environment("offers-sync")["OFFERS_POLL_INTERVAL_SECONDS"] == "5"
     assert "OFFERS_POLL_INTERVAL_SECONDS" not in plan(DEMO="0").environment("offers-sync")
 

@@ -1,12 +1,9 @@
 """Messages for webhooks, sent to a receiver that does as it likes."""
 
 import asyncio
-import contextlib
 import itertools
 import json
-import os
 import re
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -22,9 +19,8 @@ from catalog_api.domain.webhooks import Message
 from sealing import Seals
 
 from .conftest import Api, eventually, serving, settings
-from .webhook_receiver import Got, Receiver, receiving, sending
+from .webhook_receiver import Got, Receiver, receiving, self_signed, sending, working
 
-SCRIPT = Path(sys.executable).with_name("catalog-api")
 WAIT = "SELECT extract(epoch FROM due_at - now())::float8 AS seconds FROM webhook_deliveries"
 
 
@@ -343,27 +339,41 @@ async def test_what_a_killed_worker_had_in_hand_comes_again_with_the_same_id(
     assert receiver.ids == {asked["id"]: 2}
 
 
-@contextlib.asynccontextmanager
-async def working(dsn: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`catalog-api work`, which has no broker here: webhooks need none."""
-    worker = await asyncio.create_subprocess_exec(
-        SCRIPT,
-        "work",
-        env={
-            "PATH": os.environ["PATH"],
-            "DATABASE_URL": dsn,
-            "RABBITMQ_URL": "amqp://guest:guest@127.0.0.1:9/",
-            "PRICE_HISTORY_URL": "http://127.0.0.1:9",
-            "WEBHOOK_TARGETS": "any",
-        },
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        yield worker
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            worker.kill()
-        await worker.wait()
+async def test_an_authority_of_ones_own_signs_for_endpoints(api: Api, catalog_dsn: str, tmp_path: Path) -> None:
+    context, certificate = self_signed(tmp_path)
+    async with receiving(context) as receiver:
+        webhook = await make(api, receiver.url)
+        await test(api, webhook)
+        async with working(catalog_dsn, SSL_CERT_FILE=str(certificate)):
+            assert (await attempted(api, webhook, 1))["state"] == "delivered"
+        assert receiver.got[0].verified(webhook["secret"])
+
+
+async def test_a_sender_whose_session_ends_finishes_and_says_so(
+    api: Api, database: Database, catalog_dsn: str, receiver: Receiver, sql: Any
+) -> None:
+    released = asyncio.Event()
+
+    async def hold(_: Got) -> web.Response:
+        await released.wait()
+        return web.Response()
+
+    async def came() -> bool:
+        return len(receiver.got) == 1
+
+    receiver.answer = hold
+    webhook = await make(api, receiver.url)
+    async with sending(database, catalog_dsn) as sender:
+        await test(api, webhook)
+        await eventually(came)
+        await sql.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name = 'catalog-api-webhooks' AND datname = current_database()"
+        )
+        released.set()
+        with pytest.raises(ConnectionError, match="session"):
+            await asyncio.wait_for(sender, 20)
+    assert (await delivery(api, webhook))["state"] == "delivered"
 
 
 async def test_a_worker_that_was_too_slow_changes_nothing_any_more(

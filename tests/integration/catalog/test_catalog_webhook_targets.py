@@ -2,8 +2,6 @@
 
 import asyncio
 import socket
-import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from catalog_api.domain.delivery import Outcome
 from catalog_api.domain.errors import TargetRefusedError
 from catalog_api.domain.targets import Targets
 
-from .webhook_receiver import Receiver, receiving
+from .webhook_receiver import Receiver, receiving, self_signed
 
 
 class Names(AbstractResolver):
@@ -61,19 +59,9 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-def self_signed(tmp_path: Path) -> ssl.SSLContext:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=hook.example"]
-    names = ["-addext", "subjectAltName=DNS:hook.example", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*command, *names], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return context
-
-
-@pytest.fixture
-async def tls_receiver(self_signed: ssl.SSLContext) -> AsyncIterator[Receiver]:
-    async with receiving(self_signed) as receiver:
+async def tls_receiver(tmp_path: Path) -> AsyncIterator[Receiver]:
+    context, _ = self_signed(tmp_path)
+    async with receiving(context) as receiver:
         yield receiver
 
 

@@ -2,10 +2,14 @@
 
 import asyncio
 import contextlib
+import os
 import ssl
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import standardwebhooks
@@ -16,6 +20,8 @@ from catalog_api.db.database import Database
 from catalog_api.domain.targets import Targets
 from catalog_api.use_cases.send_webhooks import Sending, SendWebhooks
 from sealing import Seals
+
+SCRIPT = Path(sys.executable).with_name("catalog-api")
 
 
 @dataclass(frozen=True)
@@ -75,14 +81,50 @@ async def receiving(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver
 @contextlib.asynccontextmanager
 async def sending(
     database: Database, dsn: str, *, attempt_seconds: float = 5, at_once: int = 64, seals: Seals | None = None
-) -> AsyncIterator[None]:
+) -> AsyncIterator[asyncio.Task[None]]:
     """A sender, as a worker runs it."""
     stopping = asyncio.Event()
     caller = WebhookCaller(timeout=attempt_seconds, targets=Targets.ANY)
     sender = SendWebhooks(database, caller, seals or Seals(), Sending(dsn, attempt_seconds, at_once, 4))
     task = asyncio.create_task(sender.run(stopping))
     try:
-        yield
+        yield task
     finally:
         stopping.set()
-        await task
+        if not task.done():
+            await task
+
+
+def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """What serves TLS for hook.example and 127.0.0.1, and the certificate, which nobody else signed."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=hook.example"]
+    names = ["-addext", "subjectAltName=DNS:hook.example,IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*command, *names], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context, certificate
+
+
+@contextlib.asynccontextmanager
+async def working(dsn: str, **others: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`catalog-api work`, which has no broker here: webhooks need none."""
+    worker = await asyncio.create_subprocess_exec(
+        SCRIPT,
+        "work",
+        env={
+            "PATH": os.environ["PATH"],
+            "DATABASE_URL": dsn,
+            "RABBITMQ_URL": "amqp://guest:guest@127.0.0.1:9/",
+            "PRICE_HISTORY_URL": "http://127.0.0.1:9",
+            "WEBHOOK_TARGETS": "any",
+            **others,
+        },
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield worker
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            worker.kill()
+        await worker.wait()
