@@ -254,6 +254,39 @@ async def test_one_that_hangs_or_is_dead_holds_up_no_other(
             hanging.set()
 
 
+async def test_however_many_fail_most_places_are_for_the_others(
+    api: Api, database: Database, catalog_dsn: str, receiver: Receiver, sql: Any
+) -> None:
+    released = asyncio.Event()
+
+    async def hang(_: Got) -> web.Response:
+        await released.wait()
+        return web.Response()
+
+    async with receiving() as slow:
+        slow.answer = hang
+        for _ in range(20):
+            await test(api, await make(api, slow.url))
+        await sql.execute("UPDATE webhooks SET failing_since = now()")
+        fast = [await make(api, receiver.url) for _ in range(5)]
+        async with sending(database, catalog_dsn, attempt_seconds=30, at_once=16):
+            for webhook in fast * 4:
+                await test(api, webhook)
+
+            async def all_came() -> bool:
+                return len(receiver.got) == 20
+
+            await eventually(all_came)
+            assert len(slow.got) == 4, "a quarter of the places"
+            released.set()
+
+            async def healed() -> bool:
+                return not await sql.fetchval("SELECT count(*) FROM webhooks WHERE failing_since IS NOT NULL")
+
+            await eventually(healed)
+        assert len(slow.ids) == 20
+
+
 @pytest.mark.parametrize("behaviour", ["hang", "huge", "endless", "drip", "close"])
 async def test_whatever_a_receiver_does_ends_in_time_and_is_logged(
     behaviour: str, api: Api, database: Database, catalog_dsn: str
