@@ -14,6 +14,7 @@ from event_bus.messages import PublishError
 from event_bus.parked import ParkedMessage, ParkedMessages
 from event_bus.parked_commands import parked_commands
 from event_bus.publisher import EventPublisher, OutgoingEvent
+from event_bus.replay import Handlers, Replayed, first_observation, replay
 from event_bus.together import Together
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "EventLog",
     "EventPublisher",
     "Extent",
+    "Handlers",
     "LogEntry",
     "OffsetError",
     "OpenLog",
@@ -33,9 +35,12 @@ __all__ = [
     "ReceivedOffer",
     "ReceivedOffersUpdated",
     "ReceivedUpdate",
+    "Replayed",
     "Start",
     "Together",
     "Unprocessable",
     "decode_event",
+    "first_observation",
     "parked_commands",
+    "replay",
 ]

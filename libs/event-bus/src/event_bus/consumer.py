@@ -28,7 +28,7 @@ from prometheus_client import Counter, Gauge
 from aggregator_contracts import InvalidEventError
 from aggregator_contracts.topology import EXCHANGE, Subscription
 from event_bus.connection import BROKER_ERRORS, Connection, Nodes, loss_as_error
-from event_bus.decoding import decode_event
+from event_bus.decoding import ReceivedEvent, decode_event, decode_published
 from event_bus.messages import MessagePublisher, OutgoingMessage, PublishError
 from lifecycle import wait_for_any
 
@@ -63,16 +63,18 @@ class _Route:
 
     async def handle(self, message: RabbitMessage) -> None:
         try:
-            event = decode_event(message.body)
+            event = self._decode(message)
         except InvalidEventError as error:
             raise Unprocessable(str(error)) from None
         if all(event.type != expected.TYPE for expected in self.subscription.events):
             raise Unprocessable(f"{event.type} does not belong in {self.subscription.queue}")
-        published_as = message.raw_message.routing_key
-        if message.raw_message.exchange == EXCHANGE and published_as != event.type:
-            # Before 4.0.3 RabbitMQ asks for no permission for the further routing keys in a CC or BCC header.
-            raise Unprocessable(f"{event.type} was published as {published_as}")
         await self.handler(event)
+
+    @staticmethod
+    def _decode(message: RabbitMessage) -> ReceivedEvent:
+        if message.raw_message.exchange == EXCHANGE:
+            return decode_published(message.body, message.raw_message.routing_key or "")
+        return decode_event(message.body)  # it waited, or was parked, and comes from there
 
 
 class EventConsumer:

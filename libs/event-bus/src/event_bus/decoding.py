@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from aggregator_contracts import BestPriceChanged, Event, OffersUpdated, parse_event
+from aggregator_contracts import BestPriceChanged, Event, InvalidEventError, OffersUpdated, parse_event
 from aggregator_contracts.envelope import MAX_INT32, MAX_INT64, MAX_TOGETHER
 
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -127,6 +127,19 @@ def decode_event(body: bytes) -> ReceivedEvent:
             return ReceivedBestPriceChanged.of(parsed)
         case parsed:
             return parsed
+
+
+def decode_published(body: bytes, routing_key: str) -> ReceivedEvent:
+    """The event in the body of a message that was published to the contract's exchange under this routing key.
+
+    Raises:
+        InvalidEventError: as of `decode_event`, or the event is of another type.
+    """
+    event = decode_event(body)
+    if event.type != routing_key:
+        # Before 4.0.3 RabbitMQ asks for no permission for the further routing keys in a CC or BCC header.
+        raise InvalidEventError(f"{event.type} was published as {routing_key}")
+    return event
 
 
 def decode_as_written_today(body: bytes) -> FrequentEvent | None:

@@ -34,7 +34,7 @@ what was published at a time (aware; to the second) and perhaps a few from just 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """An event in the log: `body` is its JSON, for `decode_event`, and `type` its type as it was published."""
+    """An event in the log: `body` is its JSON, and `type` the routing key, for which its publisher had a permission."""
 
     offset: int
     type: str
@@ -127,7 +127,7 @@ class OpenLog:
                 offset = _offset(message)
                 if expected is not None and offset > expected:
                     await self._must_have_lost_nothing(expected, offset)
-                yield LogEntry(offset, message.type or "", message.body)
+                yield LogEntry(offset, message.routing_key or "", message.body)
                 if until is not None and offset >= until:
                     return
                 expected = offset + 1

@@ -6,24 +6,27 @@ from typing import Final
 from fastapi import FastAPI
 
 from aggregator_contracts.topology import HISTORY_OFFERS, HISTORY_PRODUCTS
-from event_bus import EventConsumer
+from connection_pool import Writer
+from event_bus import EventConsumer, EventLog
 from lifecycle import Readiness, run_worker
 from price_history.db.engine import Database, DatabaseUnavailableError, Limits
 from price_history.db.snapshots import Snapshots
 from price_history.entrypoints.http.app import create_app
 from price_history.entrypoints.worker import OffersHandler, ProductsHandler
-from price_history.settings import MigrateSettings, ServeSettings, WorkSettings
+from price_history.settings import MigrateSettings, ServeSettings, ServiceSettings, WorkSettings
 from price_history.use_cases.keep_partitions import KeepPartitions
 from price_history.use_cases.known_products import AddProduct, DeleteProduct
 from price_history.use_cases.read_history import ReadHistory
 from price_history.use_cases.read_trend import ReadTrend
+from price_history.use_cases.rebuild_history import HistoryReplayed, RebuildHistory, ReplayEvents
 from price_history.use_cases.record_offers import RecordOffers
 from price_history.use_cases.roll_up import RollUp
 
 WORK_LIMITS: Final = Limits(connections=5, wait_seconds=10, statement_seconds=60)
 """One connection records, one follows products, one rolls up, one keeps partitions, one tells readiness."""
 REBUILD_LIMITS: Final = Limits(connections=1, wait_seconds=10, statement_seconds=24 * 3600)
-"""Queueing everything is one statement over all changes."""
+"""Queueing everything is one statement over all changes, and so is forgetting everything."""
+REBUILD_KNOWN_PRODUCTS: Final = 100_000
 
 
 def http_app(settings: ServeSettings) -> FastAPI:
@@ -48,7 +51,7 @@ def http_app(settings: ServeSettings) -> FastAPI:
 
 async def work(settings: WorkSettings) -> None:
     """`price-history work`, until a signal asks it to stop."""
-    database = _work_database(settings)
+    database = _work_database(settings, Writer.WORKER)
     consumer = EventConsumer(settings.rabbitmq_url, transient=(DatabaseUnavailableError,), prefetch=settings.prefetch)
     consumer.subscribe(HISTORY_OFFERS, OffersHandler(RecordOffers(database, Snapshots(settings.known_products))))
     consumer.subscribe(HISTORY_PRODUCTS, ProductsHandler(AddProduct(database), DeleteProduct(database)))
@@ -90,8 +93,26 @@ async def rebuild(settings: MigrateSettings) -> None:
         await database.close()
 
 
-def _work_database(settings: MigrateSettings) -> Database:
-    return Database(settings.database_url, "price-history-work", WORK_LIMITS)
+async def rebuild_from_log(settings: ServiceSettings, *, afresh: bool, force: bool) -> HistoryReplayed:
+    """`price-history rebuild --from-log`: record what the log tells, by itself, and roll it up.
+
+    Raises:
+        RebuildRefusedError: nothing was changed.
+        BeingWrittenError: a worker is connected; nothing was changed, unless it came while this one was cut off.
+        DatabaseUnavailableError, ConnectionError, OffsetError: it may be done again.
+    """
+    database = Database(settings.database_url, "price-history-rebuild", REBUILD_LIMITS, writer=Writer.REBUILD)
+    record_offers = RecordOffers(database, Snapshots(REBUILD_KNOWN_PRODUCTS))
+    rebuild_history = RebuildHistory(database, ReplayEvents(database, record_offers), RollUp(database))
+    try:
+        async with EventLog(settings.rabbitmq_url).open() as log:
+            return await rebuild_history(log, afresh=afresh, force=force)
+    finally:
+        await database.close()
+
+
+def _work_database(settings: MigrateSettings, writer: Writer | None = None) -> Database:
+    return Database(settings.database_url, "price-history-work", WORK_LIMITS, writer=writer)
 
 
 def _now() -> datetime:

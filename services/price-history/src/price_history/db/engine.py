@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from connection_pool import Connection, ConnectionPool
+from connection_pool import Connection, ConnectionPool, OtherWriterError, Writer, write_as
 from lifecycle import DatabaseDisk
 
 CONNECT_SECONDS: Final = 5.0
@@ -35,6 +35,10 @@ class DatabaseUnavailableError(Exception):
     """
 
 
+class BeingWrittenError(DatabaseUnavailableError):
+    """Someone else has the right to record: a rebuild; or, for a rebuild, workers or another one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much of the database one process takes."""
@@ -56,9 +60,10 @@ class Database:
         dsn: as libpq takes it.
         script: the process's name, as shown in `pg_stat_activity`.
         limits: how much of the database the process takes.
+        writer: what it records as; None if it records nothing. There is one connection for a rebuild.
     """
 
-    def __init__(self, dsn: str, script: str, limits: Limits) -> None:
+    def __init__(self, dsn: str, script: str, limits: Limits, *, writer: Writer | None = None) -> None:
         self.disk = DatabaseDisk()
         server_settings = {
             "application_name": script,
@@ -77,7 +82,10 @@ class Database:
 
         async def connect() -> Any:
             with _unavailability_named():
-                return await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, server_settings=server_settings)
+                connection = await asyncpg.connect(dsn, timeout=CONNECT_SECONDS, server_settings=server_settings)
+                if writer is not None:
+                    await write_as(connection, writer)
+                return connection
 
         self._engine = create_async_engine(
             "postgresql+asyncpg://",
@@ -167,6 +175,8 @@ async def _is_closed(connection: AsyncConnection) -> bool:
 def _unavailability_named() -> Iterator[None]:
     try:
         yield
+    except OtherWriterError as error:
+        raise BeingWrittenError(str(error)) from error
     except (OSError, PoolTimeoutError, InterfaceError, asyncpg.InterfaceError) as error:
         if isinstance(error, ValueError):  # what asyncpg calls a value that fits no column
             raise

@@ -14,7 +14,7 @@ from price_history import metrics
 from price_history.db.engine import DatabaseUnavailableError
 from price_history.domain.recording import ObservedList
 from price_history.use_cases.known_products import AddProduct, DeleteProduct
-from price_history.use_cases.record_offers import RecordOffers
+from price_history.use_cases.record_offers import RecordOffers, observed_lists
 
 FIRST_PAUSE_SECONDS: Final = 0.1
 LAST_PAUSE_SECONDS: Final = 5.0
@@ -36,20 +36,7 @@ class OffersHandler:
 
     async def __call__(self, event: ReceivedOffersUpdated) -> None:
         """Return when all of it is stored."""
-        await self._together(
-            {
-                update.product_id: ObservedList(
-                    update.revision,
-                    update.observed_at,
-                    (
-                        tuple([offer.id for offer in update.offers]),
-                        tuple([offer.price for offer in update.offers]),
-                        tuple([offer.items_in_stock for offer in update.offers]),
-                    ),
-                )
-                for update in event.data.updates
-            }
-        )
+        await self._together(observed_lists(event))
 
     async def _record(self, observed: Mapping[UUID, ObservedList]) -> None:
         pause = FIRST_PAUSE_SECONDS

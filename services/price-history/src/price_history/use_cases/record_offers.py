@@ -5,10 +5,27 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from event_bus import ReceivedOffersUpdated
 from price_history.db.engine import Database
 from price_history.db.recording import OvertakenError, add_products, lock_products, store
 from price_history.db.snapshots import Snapshots
 from price_history.domain.recording import KnownProduct, ObservedList, Recorded, record
+
+
+def observed_lists(event: ReceivedOffersUpdated) -> dict[UUID, ObservedList]:
+    """What an event tells of each product."""
+    return {
+        update.product_id: ObservedList(
+            update.revision,
+            update.observed_at,
+            (
+                tuple([offer.id for offer in update.offers]),
+                tuple([offer.price for offer in update.offers]),
+                tuple([offer.items_in_stock for offer in update.offers]),
+            ),
+        )
+        for update in event.data.updates
+    }
 
 
 def _by_number(item: tuple[UUID, ObservedList]) -> int:

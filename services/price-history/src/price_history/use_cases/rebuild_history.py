@@ -1,0 +1,117 @@
+"""Makes history from the log: catches up with what is missing, or makes all of it anew."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from aggregator_contracts import OffersUpdated, ProductCreated, ProductDeleted
+from event_bus import Handlers, OpenLog, ReceivedOffersUpdated, Replayed, Together, first_observation, replay
+from price_history.db.engine import Database
+from price_history.db.forgetting import forget_everything, oldest_change
+from price_history.db.recording import add_products
+from price_history.domain.recording import ObservedList
+from price_history.use_cases.known_products import DeleteProduct
+from price_history.use_cases.record_offers import RecordOffers, observed_lists
+from price_history.use_cases.roll_up import RollUp
+
+
+class RebuildRefusedError(Exception):
+    """The log could not bring back what is to be forgotten; the text is one line that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryReplayed:
+    """What became of the events: lists of offers applied and ignored as not newer, changes, products, blocks made."""
+
+    replayed: Replayed
+    lists: int
+    stale: int
+    changes: int
+    created: int
+    deleted: int
+    rolled_up: int
+
+
+class ReplayEvents:
+    """Records events in the log's order. Idempotent, as the use cases are that record them when they are consumed."""
+
+    def __init__(self, database: Database, record_offers: RecordOffers) -> None:
+        self.handlers: Handlers = {
+            OffersUpdated: self._observe,
+            ProductCreated: self._create,
+            ProductDeleted: self._delete,
+        }
+        self.lists = self.stale = self.changes = self.created = self.deleted = 0
+        self._database = database
+        self._record_offers = record_offers
+        self._delete_product = DeleteProduct(database)
+        self._record_together = Together(self._record)
+        self._add_together = Together(self._add)
+
+    async def _observe(self, event: ReceivedOffersUpdated) -> None:
+        await self._record_together(observed_lists(event))
+
+    async def _create(self, event: ProductCreated) -> None:
+        await self._add_together({event.data.product_id: event.time})
+
+    async def _delete(self, event: ProductDeleted) -> None:
+        await self._delete_product(event.data.product_id, event.time)
+        self.deleted += 1
+
+    async def _record(self, observed: Mapping[UUID, ObservedList]) -> None:
+        result = await self._record_offers(observed)
+        self.lists += result.applied
+        self.stale += result.stale
+        self.changes += result.changes
+
+    async def _add(self, products: Mapping[UUID, datetime]) -> None:
+        async with self._database.transaction() as connection:
+            await add_products(connection, list(products))
+        self.created += len(products)
+
+
+class RebuildHistory:
+    """Replays the log into the database, which nobody else may record into meanwhile, and rolls up what is new."""
+
+    def __init__(self, database: Database, events: ReplayEvents, roll_up: RollUp) -> None:
+        self._database = database
+        self._events = events
+        self._roll_up = roll_up
+
+    async def __call__(self, log: OpenLog, *, afresh: bool, force: bool) -> HistoryReplayed:
+        """Add what is newer than what is there; or, `afresh`, forget everything first.
+
+        Interrupted, it may be called again, and then without forgetting what it has done.
+
+        Raises:
+            RebuildRefusedError: the log does not reach back to where history begins, and it is not forced.
+            DatabaseUnavailableError, ConnectionError, OffsetError: call it again.
+        """
+        async with self._database.transaction() as connection:
+            oldest = await oldest_change(connection)
+        if afresh:
+            if not force:
+                await _must_reach_back(log, oldest)
+            async with self._database.transaction() as connection:
+                await forget_everything(connection)
+        events = self._events
+        replayed = await replay(log, events.handlers)
+        rolled_up = await self._roll_up.finish()
+        return HistoryReplayed(
+            replayed, events.lists, events.stale, events.changes, events.created, events.deleted, rolled_up
+        )
+
+
+async def _must_reach_back(log: OpenLog, oldest: datetime | None) -> None:
+    if oldest is None:
+        return  # nothing to lose
+    extent = await log.extent()
+    if extent is None:
+        raise RebuildRefusedError("the log is empty")
+    if extent.first > 0:
+        raise RebuildRefusedError(f"the log no longer has its first events: it begins with offset {extent.first}")
+    observed = await first_observation(log)
+    if observed is None or oldest < observed:
+        begins = "has no offers" if observed is None else f"begins at {observed.isoformat(timespec='seconds')}"
+        raise RebuildRefusedError(f"history begins at {oldest.isoformat(timespec='seconds')}, and the log {begins}")

@@ -1,0 +1,391 @@
+"""History made from the log is the history that was: all of it anew, the part that is missing, or a refusal."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import aio_pika
+import asyncpg
+import pytest
+
+from aggregator_contracts import Event, Offer, OffersUpdate, OffersUpdated, ProductCreated, ProductDeleted, ProductState
+from aggregator_contracts.topology import EXCHANGE, LOG
+from devstack.broker_management import BrokerManagement
+from event_bus import EventPublisher
+from price_history.db.engine import Database, Limits
+from price_history.domain.errors import UnknownProductError
+from price_history.domain.instants import to_instant
+from price_history.domain.resolution import choose_buckets
+from price_history.domain.trend import Trend
+from price_history.domain.window import Window
+from price_history.use_cases.read_history import HistoryItem, Position, ReadHistory
+from price_history.use_cases.read_trend import ReadTrend
+
+SCRIPT = Path(sys.executable).parent / "price-history"
+NOW = datetime.now(UTC).replace(microsecond=0)
+BEGIN = NOW - timedelta(days=9)
+STEP = timedelta(minutes=15)
+STEPS = 600
+PERIODS = (timedelta(hours=6), timedelta(days=2), timedelta(days=10))
+RESOLUTIONS = ("raw", "auto", "1h", "1d")
+
+
+@dataclass(frozen=True)
+class Market:
+    """Products with what happens to them, in the order of its publishing."""
+
+    events: list[Event]
+    alive: list[UUID]
+    deleted: list[UUID]
+    last: dict[UUID, int]
+    """The highest revision of each product's lists."""
+
+
+def market() -> Market:
+    """Created, repriced, sold out, ended, back, deleted; some of it told twice, and some once more when it is old."""
+    draw = random.Random(11)  # noqa: S311 - the same every time
+    alive, deleted, quiet = [uuid4() for _ in range(4)], [uuid4() for _ in range(2)], uuid4()
+    told: list[Event] = [
+        ProductCreated.of(ProductState(product_id=product, version=1, name="Mower", description=""))
+        for product in (*alive, *deleted, quiet)
+    ]
+    last: dict[UUID, int] = {}
+    for step in range(STEPS):
+        if step == STEPS // 3:
+            told += [ProductDeleted.of(product, 2) for product in deleted]
+        changing = [product for product in (*alive, *deleted) if draw.random() < 0.8]
+        if changing:
+            told.append(_lists(draw, changing, step, last))
+        if draw.random() < 0.1:
+            told.append(told[-1])
+        if draw.random() < 0.1:
+            told.append(draw.choice(told))
+    return Market(told, [*alive, quiet], deleted, last)
+
+
+def _lists(draw: random.Random, products: Sequence[UUID], step: int, last: dict[UUID, int]) -> OffersUpdated:
+    updates = []
+    for product in products:
+        last[product] = last.get(product, 0) + 1
+        offers = [
+            Offer(id=name, price=draw.randint(0, 900), items_in_stock=draw.randint(0, 2))
+            for name in "abc"
+            if draw.random() < 0.8
+        ]
+        listed = [] if draw.random() < 0.02 else offers
+        at = BEGIN + step * STEP
+        updates.append(OffersUpdate(product_id=product, revision=last[product], observed_at=at, offers=listed))
+    return OffersUpdated.of(updates)
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110 - what is waited for happens in other processes
+            await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def working(dsn: str, broker_url: str) -> AsyncIterator[None]:
+    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": dsn, "RABBITMQ_URL": broker_url}
+    process = await asyncio.create_subprocess_exec(SCRIPT, "work", env=environment)
+    try:
+        yield
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 15) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    told: Mapping[str, Any]
+    """The last line of the log."""
+    errors: str
+
+
+async def rebuild(dsn: str, broker_url: str, *options: str) -> Done:
+    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": dsn, "RABBITMQ_URL": broker_url}
+    process = await asyncio.create_subprocess_exec(
+        SCRIPT,
+        "rebuild",
+        "--from-log",
+        *options,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await asyncio.wait_for(process.communicate(), 90)
+    assert process.returncode is not None
+    lines = output.decode().splitlines()
+    return Done(process.returncode, json.loads(lines[-1]) if lines else {}, errors.decode())
+
+
+async def rows(dsn: str, statement: str) -> list[tuple[Any, ...]]:
+    connection = await asyncpg.connect(dsn, server_settings={"timezone": "UTC"})
+    try:
+        return [tuple(row) for row in await connection.fetch(statement)]
+    finally:
+        await connection.close()
+
+
+async def follow(dsn: str, broker_url: str, publisher: EventPublisher, events: Sequence[Event], market: Market) -> None:
+    """Publish these, and have a worker follow until it has recorded and rolled up all of them."""
+    last = {
+        update.product_id: update.revision
+        for event in events
+        if isinstance(event, OffersUpdated)
+        for update in sorted(event.data.updates, key=lambda update: update.revision)
+        if update.product_id not in market.deleted
+    }
+    deleted = any(isinstance(event, ProductDeleted) for event in events)
+
+    async def followed() -> bool:
+        found = {row[0]: row[1:] for row in await rows(dsn, "SELECT product_id, revision, deleted_at FROM products")}
+        waiting = await rows(dsn, "SELECT 1 FROM rollup_queue")
+        known = all(product in found and found[product][0] >= last.get(product, 0) for product in market.alive)
+        buried = all(product in found and found[product][1] is not None for product in market.deleted)
+        return known and (buried or not deleted) and not waiting
+
+    async with working(dsn, broker_url):
+        await publisher.publish(events)
+        await eventually(followed)
+
+
+async def answers(dsn: str, market: Market) -> list[tuple[UUID, str, Trend | list[HistoryItem]]]:
+    """Every answer that anyone could get of these products, more or less."""
+    database = Database(dsn, "test", Limits(2, 10, 60))
+    trends, histories = ReadTrend(database), ReadHistory(database)
+    found: list[tuple[UUID, str, Trend | list[HistoryItem]]] = []
+    for product in market.alive:
+        page = await histories.page(product, Position(BEGIN - timedelta(days=1), 0), NOW, 100_000)
+        found.append((product, "history", page.items))
+        for period in PERIODS:
+            window = Window(to_instant(NOW - period), to_instant(NOW))
+            for resolution in RESOLUTIONS:
+                cut = choose_buckets(window, resolution)
+                for basis in ("best_in_stock", "best"):
+                    what = f"{basis} {period} {resolution}"
+                    found.append((product, what, await trends.of_product(product, basis, window, cut)))
+                for offer in "abc":
+                    what = f"{offer} {period} {resolution}"
+                    try:
+                        found.append((product, what, await trends.of_offer(product, offer, window, cut)))
+                    except LookupError:
+                        found.append((product, f"{what} unknown", []))
+    for product in market.deleted:
+        with pytest.raises(UnknownProductError):
+            await histories.page(product, Position(BEGIN, 0), NOW, 10)
+    await database.close()
+    return found
+
+
+async def stored(dsn: str) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of living products, without the numbers that products have in this database."""
+    of_products = "SELECT product_id, to_jsonb(row) - 'product_no' FROM {} AS row {} ORDER BY 1, 2"
+    alive = "WHERE deleted_at IS NULL"
+    return {
+        "products": await rows(dsn, of_products.format("products", alive)),
+        "deleted": await rows(
+            dsn, "SELECT product_id, deleted_at FROM products WHERE deleted_at IS NOT NULL ORDER BY 1"
+        ),
+        **{
+            table: await rows(dsn, of_products.format(table, f"JOIN products USING (product_no) {alive}"))
+            for table in ("offers", "chunks", "rollups", "rollup_queue")
+        },
+    }
+
+
+@pytest.fixture
+def broker_url(broker_accounts: Callable[[str], str]) -> str:
+    """For the service's own account."""
+    return broker_accounts("price-history")
+
+
+@pytest.fixture
+async def publisher(rabbitmq_url: str) -> AsyncIterator[EventPublisher]:
+    """Stands for both other services."""
+    publisher = EventPublisher(rabbitmq_url)
+    yield publisher
+    await publisher.stop()
+
+
+async def test_a_wiped_database_gets_all_of_it_back(
+    history_dsn: str,
+    migrated_history: str,
+    make_database: Callable[..., str],
+    broker_url: str,
+    publisher: EventPublisher,
+) -> None:
+    told = market()
+    await follow(history_dsn, broker_url, publisher, told.events, told)
+    wiped = make_database(template=migrated_history)
+    done = await rebuild(wiped, broker_url)
+    assert (done.code, done.told["event"], done.told["unreadable"]) == (0, "history_rebuilt", 0)
+    assert done.told["events"] == len(told.events)
+    assert done.told["lists_known_already"] > 0
+    expected = await stored(history_dsn)
+    assert all(expected[table] for table in ("products", "deleted", "offers", "chunks", "rollups"))
+    assert await stored(wiped) == expected
+    expected_answers = await answers(history_dsn, told)
+    assert await answers(wiped, told) == expected_answers
+    # Once more, and by forgetting first: the same.
+    done = await rebuild(wiped, broker_url)
+    assert (done.code, done.told["lists"], done.told["changes"]) == (0, 0, 0)
+    assert (await rebuild(wiped, broker_url, "--afresh")).code == 0
+    assert await stored(wiped) == expected
+    assert await answers(wiped, told) == expected_answers
+
+
+async def test_a_database_restored_from_a_backup_catches_up(
+    history_dsn: str,
+    make_database: Callable[..., str],
+    broker_url: str,
+    publisher: EventPublisher,
+) -> None:
+    told = market()
+    half = len(told.events) // 2
+    await follow(history_dsn, broker_url, publisher, told.events[:half], told)
+    backup = make_database(template=history_dsn)
+    await follow(history_dsn, broker_url, publisher, told.events[half:], told)
+    assert await stored(backup) != await stored(history_dsn)
+    done = await rebuild(backup, broker_url)
+    assert (done.code, done.told["event"]) == (0, "history_rebuilt")
+    assert await stored(backup) == await stored(history_dsn)
+    assert await answers(backup, told) == await answers(history_dsn, told)
+
+
+async def test_what_no_consumer_would_take_is_left_out(
+    history_dsn: str, broker_url: str, rabbitmq_url: str, publisher: EventPublisher
+) -> None:
+    told = market()
+    await publisher.publish(told.events[:8])
+    async with await aio_pika.connect(rabbitmq_url) as connection:
+        exchange = await (await connection.channel()).get_exchange(EXCHANGE)
+        smuggled = ProductDeleted.of(told.alive[0], 9).to_json()
+        for body, key in ((b"{}", OffersUpdated.TYPE), (smuggled, ProductCreated.TYPE)):
+            await exchange.publish(aio_pika.Message(body), key)
+    done = await rebuild(history_dsn, broker_url)
+    assert (done.code, done.told["events"], done.told["unreadable"]) == (0, 8, 2)
+    assert await rows(history_dsn, "SELECT 1 FROM products WHERE deleted_at IS NOT NULL") == []
+
+
+async def test_it_is_refused_while_a_worker_is_connected_and_keeps_workers_out(
+    history_dsn: str, broker_url: str, publisher: EventPublisher
+) -> None:
+    told = market()
+    async with working(history_dsn, broker_url):
+        await publisher.publish(told.events[:8])
+        await eventually(lambda: _has(history_dsn, "SELECT 1 FROM products WHERE revision > 0"))
+        before = await stored(history_dsn)
+        done = await rebuild(history_dsn, broker_url, "--afresh", "--force")
+        assert done.code == 1
+        assert done.errors == (
+            "price-history: a `price-history work`, or another rebuild, records into this database: stop it first\n"
+        )
+        assert await stored(history_dsn) == before
+    # The right that a rebuild has, held by somebody: a worker that comes waits for it, and then does its work.
+    other = await asyncpg.connect(history_dsn)
+    assert await other.fetchval("SELECT pg_try_advisory_lock($1)", 0x7772_6974)
+    async with working(history_dsn, broker_url):
+        await publisher.publish(told.events[8:10])
+        with pytest.raises(TimeoutError):
+            await eventually(lambda: _changed(history_dsn, before), seconds=3)
+        assert (await rebuild(history_dsn, broker_url)).code == 1
+        await other.close()
+        await eventually(lambda: _changed(history_dsn, before))
+
+
+async def test_forgetting_what_the_log_can_not_bring_back_is_refused_unless_it_is_forced(
+    history_dsn: str, broker_url: str, rabbitmq_url: str, publisher: EventPublisher
+) -> None:
+    told = market()
+    lists = [event for event in told.events if isinstance(event, OffersUpdated)]
+    await publisher.publish(lists[:5])
+    assert (await rebuild(history_dsn, broker_url)).code == 0
+    before = await stored(history_dsn)
+    # A log that began later than history, as that of a broker that was upgraded.
+    await _make_log_anew(rabbitmq_url)
+    done = await rebuild(history_dsn, broker_url, "--afresh")
+    assert (done.code, done.errors.count("\n")) == (1, 1)
+    assert "the log is empty" in done.errors
+    await publisher.publish(lists[5:8])
+    done = await rebuild(history_dsn, broker_url, "--afresh")
+    assert (done.code, done.errors.count("\n")) == (1, 1)
+    assert f"history begins at {BEGIN.isoformat()}" in done.errors
+    assert await stored(history_dsn) == before
+    done = await rebuild(history_dsn, broker_url, "--afresh", "--force")
+    assert done.code == 0
+    assert len(await rows(history_dsn, "SELECT 1 FROM products WHERE revision > 0")) >= 1
+    assert await stored(history_dsn) != before
+
+
+async def test_a_log_that_lost_its_first_events_is_no_ground_to_forget(
+    history_dsn: str,
+    broker_url: str,
+    rabbitmq_url: str,
+    rabbitmq_management: BrokerManagement,
+    publisher: EventPublisher,
+) -> None:
+    await publisher.start()  # which declares the log as it should be
+    await _make_log_anew(rabbitmq_url, segment_bytes=100_000)
+    vhost = rabbitmq_url.rpartition("/")[2]
+    policy = {"pattern": "^aggregator.log$", "apply-to": "queues", "definition": {"max-length-bytes": 200_000}}
+    rabbitmq_management.call("PUT", f"/policies/{vhost}/log", policy)
+    told = market()
+    lists = [event for event in told.events if isinstance(event, OffersUpdated)]
+    await publisher.publish(lists)
+    assert (await rebuild(history_dsn, broker_url)).code == 0
+    before = await stored(history_dsn)
+    done = await rebuild(history_dsn, broker_url, "--afresh")
+    assert (done.code, done.errors.count("\n")) == (1, 1)
+    assert "no longer has its first events" in done.errors
+    assert await stored(history_dsn) == before
+
+
+async def test_an_absent_broker_or_database_is_an_error_of_one_line(history_dsn: str, broker_url: str) -> None:
+    for dsn, url in ((history_dsn, "amqp://127.0.0.1:1/"), ("postgresql://nobody@127.0.0.1:1/none", broker_url)):
+        done = await rebuild(dsn, url)
+        assert (done.code, done.errors.count("\n")) == (1, 1), done
+        assert done.errors.startswith("price-history: not done")
+
+
+async def test_options_that_make_no_sense_are_refused(history_dsn: str) -> None:
+    for options in (["--afresh"], ["--from-log", "--force"]):
+        process = await asyncio.create_subprocess_exec(
+            SCRIPT,
+            "rebuild",
+            *options,
+            env={"PATH": os.environ["PATH"], "DATABASE_URL": history_dsn, "RABBITMQ_URL": "amqp://127.0.0.1:1/"},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        await process.communicate()
+        assert process.returncode == 2
+
+
+async def _make_log_anew(url: str, segment_bytes: int = 2**24) -> None:
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        await channel.queue_delete(LOG)
+        arguments: Any = {"x-queue-type": "stream", "x-stream-max-segment-size-bytes": segment_bytes}
+        await (await channel.declare_queue(LOG, durable=True, arguments=arguments)).bind(EXCHANGE, "#")
+
+
+async def _has(dsn: str, statement: str) -> bool:
+    return bool(await rows(dsn, statement))
+
+
+async def _changed(dsn: str, before: Mapping[str, Any]) -> bool:
+    return await stored(dsn) != before
