@@ -154,7 +154,7 @@ def migrated_databases(service_database: Callable[[Callable[[str], object]], str
 @pytest.fixture
 async def consumers(migrated_databases: dict[str, str]) -> AsyncIterator[Consumers]:
     dsns = migrated_databases
-    limits = {"pool_size": 2, "pool_timeout": 10, "statement_timeout": 10}
+    limits: Any = {"pool_size": 2, "pool_timeout": 10, "statement_timeout": 10}
     async with AsyncExitStack() as close:
         catalog = await close.enter_async_context(CatalogDatabase(dsns["catalog"], application_name="test", **limits))
         sync = create_engine(dsns["sync"])

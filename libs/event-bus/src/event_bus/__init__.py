@@ -14,7 +14,7 @@ from event_bus.messages import PublishError
 from event_bus.parked import ParkedMessage, ParkedMessages
 from event_bus.parked_commands import parked_commands
 from event_bus.publisher import EventPublisher, OutgoingEvent
-from event_bus.replay import Handlers, Replayed, first_observation, replay
+from event_bus.replay import Handlers, LogTooShortError, Replayed, must_reach_back, replay
 from event_bus.together import Together
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Extent",
     "Handlers",
     "LogEntry",
+    "LogTooShortError",
     "OffsetError",
     "OpenLog",
     "OutgoingEvent",
@@ -40,7 +41,7 @@ __all__ = [
     "Together",
     "Unprocessable",
     "decode_event",
-    "first_observation",
+    "must_reach_back",
     "parked_commands",
     "replay",
 ]

@@ -17,11 +17,15 @@ AT_ONCE: Final = 200
 """Events in hand."""
 PROGRESS_SECONDS: Final = 10.0
 FIRST_EVENTS: Final = timedelta(minutes=1)
-"""Lists that were observed together may be published in another order, but hardly in one that differs by so much."""
+"""Lists are published in another order than they were observed in, but hardly in one that differs by so much."""
 
 _log = structlog.get_logger()
 
 Handlers = Mapping[type[Event], Callable[[Any], Awaitable[None]]]
+
+
+class LogTooShortError(Exception):
+    """The log does not reach back to where a state begins; the text is one line that says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +86,27 @@ async def replay(log: OpenLog, handlers: Handlers) -> Replayed:
     return Replayed(extent, handled, unreadable)
 
 
-async def first_observation(log: OpenLog) -> datetime | None:
-    """When the earliest list of offers in the log was observed; None if it has none. Raises as `replay` does."""
+async def must_reach_back(log: OpenLog, oldest: datetime | None) -> None:
+    """See that the log can bring back what was made of lists of offers, the first of them observed at `oldest`.
+
+    Raises:
+        LogTooShortError: it can't; or it can't be told, as it begins with what was observed at much the same time.
+        ConnectionError, OffsetError: as `replay` does.
+    """
+    if oldest is None:
+        return  # there is nothing to bring back
     extent = await log.extent()
     if extent is None:
-        return None
+        raise LogTooShortError("the log is empty")
+    if extent.first > 0:
+        raise LogTooShortError(f"the log no longer has its first events: it begins with offset {extent.first}")
+    observed = await _first_observation(log, extent)
+    if observed is None or oldest < observed:
+        begins = "has no offers" if observed is None else f"begins at {observed.isoformat(timespec='seconds')}"
+        raise LogTooShortError(f"what is there begins at {oldest.isoformat(timespec='seconds')}, and the log {begins}")
+
+
+async def _first_observation(log: OpenLog, extent: Extent) -> datetime | None:
     observed: datetime | None = None
     until: datetime | None = None
     async with aclosing(log.read(extent.first, until=extent.last)) as entries:

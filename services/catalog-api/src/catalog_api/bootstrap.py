@@ -15,7 +15,7 @@ from catalog_api.db.database import Database
 from catalog_api.db.product_reads import ProductReads
 from catalog_api.domain.errors import DatabaseUnavailableError
 from catalog_api.entrypoints.http.application import create_application
-from catalog_api.settings import DatabaseSettings, ServeSettings, WorkSettings
+from catalog_api.settings import DatabaseSettings, RebuildSettings, ServeSettings, WorkSettings
 from catalog_api.use_cases.answer_once import AnswerOnce, ForgetExpiredKeys
 from catalog_api.use_cases.apply_offers import ApplyOffers
 from catalog_api.use_cases.apply_registration import ApplyRegistration
@@ -26,8 +26,10 @@ from catalog_api.use_cases.create_products import CreateProducts
 from catalog_api.use_cases.import_products import ImportProducts
 from catalog_api.use_cases.manage_tokens import ManageTokens
 from catalog_api.use_cases.manage_webhooks import ManageWebhooks
+from catalog_api.use_cases.rebuild_offers import RebuildOffers
 from catalog_api.use_cases.send_webhooks import ForgetDeliveries, Sending, SendWebhooks
-from event_bus import EventConsumer, EventPublisher
+from connection_pool import Writer
+from event_bus import EventConsumer, EventLog, EventPublisher
 from lifecycle import Readiness
 from outbox import OutboxRelay
 from sealing import Seals, keys_of
@@ -95,6 +97,7 @@ def worker(settings: WorkSettings) -> Worker:
         pool_size=settings.database_pool_size,
         pool_timeout=settings.database_pool_timeout_seconds,
         statement_timeout=settings.database_statement_timeout_seconds,
+        writer=Writer.WORKER,
     )
     publisher = EventPublisher(settings.rabbitmq_url)
     consumer = EventConsumer(settings.rabbitmq_url, transient=(DatabaseUnavailableError,))
@@ -130,12 +133,27 @@ def importer(settings: DatabaseSettings) -> tuple[ImportProducts, Database]:
     return ImportProducts(CreateProducts(database)), database
 
 
+def offers_rebuild(settings: RebuildSettings) -> tuple[RebuildOffers, EventLog, Database]:
+    """For `rebuild-offers`; log and database are to be opened around it."""
+    database = _database_of_a_command(settings, "catalog-api-rebuild", writer=Writer.REBUILD, statement_timeout=3600)
+    return RebuildOffers(database), EventLog(settings.rabbitmq_url), database
+
+
 def token_management(settings: DatabaseSettings) -> tuple[ManageTokens, Database]:
     """For `tokens` and `migrate`; the database is to be opened around it."""
     database = _database_of_a_command(settings, "catalog-api-tokens")
     return ManageTokens(database), database
 
 
-def _database_of_a_command(settings: DatabaseSettings, name: str) -> Database:
+def _database_of_a_command(
+    settings: DatabaseSettings, name: str, *, writer: Writer | None = None, statement_timeout: float = 60
+) -> Database:
     # A command does one thing after the other, and may take its time.
-    return Database(settings.database_url, application_name=name, pool_size=1, pool_timeout=30, statement_timeout=60)
+    return Database(
+        settings.database_url,
+        application_name=name,
+        pool_size=1,
+        pool_timeout=30,
+        statement_timeout=statement_timeout,
+        writer=writer,
+    )

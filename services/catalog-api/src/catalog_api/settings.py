@@ -82,6 +82,12 @@ class ServeSettings(ServiceSettings):
     database_statement_timeout_seconds: Seconds = 10.0
 
 
+class RebuildSettings(DatabaseSettings):
+    """For `rebuild-offers`."""
+
+    rabbitmq_url: BrokerUrls
+
+
 class WorkSettings(ServiceSettings):
     """For `work`."""
 

@@ -97,7 +97,7 @@ async def rebuild_from_log(settings: ServiceSettings, *, afresh: bool, force: bo
     """`price-history rebuild --from-log`: record what the log tells, by itself, and roll it up.
 
     Raises:
-        RebuildRefusedError: nothing was changed.
+        LogTooShortError: nothing was changed.
         BeingWrittenError: a worker is connected; nothing was changed, unless it came while this one was cut off.
         DatabaseUnavailableError, ConnectionError, OffsetError: it may be done again.
     """

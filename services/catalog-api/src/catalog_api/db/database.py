@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from catalog_api.domain.errors import DatabaseUnavailableError
-from connection_pool import Connection, ConnectionPool
+from catalog_api.domain.errors import BeingWrittenError, DatabaseUnavailableError
+from connection_pool import Connection, ConnectionPool, OtherWriterError, Writer, write_as
 from lifecycle import DatabaseDisk
 
 CONNECT_SECONDS: Final = 5.0
@@ -42,10 +42,18 @@ class Database:
         pool_size: connections in each pool, at most.
         pool_timeout: seconds to wait for one.
         statement_timeout: seconds that a statement may take.
+        writer: what it applies events as; None if it applies none. A rebuild has one connection.
     """
 
-    def __init__(
-        self, dsn: str, *, application_name: str, pool_size: int, pool_timeout: float, statement_timeout: float
+    def __init__(  # noqa: PLR0913 - each is named by its caller
+        self,
+        dsn: str,
+        *,
+        application_name: str,
+        pool_size: int,
+        pool_timeout: float,
+        statement_timeout: float,
+        writer: Writer | None = None,
     ) -> None:
         self.disk = DatabaseDisk()
         options: dict[str, Any] = {
@@ -62,7 +70,10 @@ class Database:
         }
 
         async def connect() -> Any:
-            return await asyncpg.connect(dsn, **options)
+            connection = await asyncpg.connect(dsn, **options)
+            if writer is not None:
+                await write_as(connection, writer)
+            return connection
 
         self._pool = ConnectionPool(connect, size=pool_size, wait_seconds=pool_timeout)
         self._engine = create_async_engine(
@@ -119,6 +130,8 @@ class Database:
 def _told_apart() -> Iterator[None]:
     try:
         yield
+    except OtherWriterError as error:
+        raise BeingWrittenError(str(error)) from error
     except Exception as error:
         if is_unavailable(error):
             raise DatabaseUnavailableError(type(error).__name__) from error

@@ -45,6 +45,34 @@ _STORE: Final = sa.text(
     """
 )
 
+_OLDEST: Final = sa.text(
+    """
+    SELECT least(
+        (SELECT min(observed_at) FROM product_offers),
+        (SELECT min(CAST(offer ->> 'first_seen_at' AS timestamptz))
+         FROM product_offers CROSS JOIN json_array_elements(offers) AS offer)
+    )
+    """
+)
+_FORGET_ALL: Final = sa.text(
+    """
+    UPDATE product_offers SET revision = DEFAULT, observed_at = DEFAULT, best_price = DEFAULT, offers_count = DEFAULT,
+        offers = DEFAULT
+    WHERE revision > 0
+    """
+)
+
+
+async def oldest(connection: AsyncConnection) -> datetime | None:
+    """The earliest time in all that is stored; None if nothing is."""
+    found: datetime | None = await connection.scalar(_OLDEST)
+    return found
+
+
+async def forget_all(connection: AsyncConnection) -> None:
+    """Have every product as it was before its first observation."""
+    await connection.execute(_FORGET_ALL)
+
 
 async def lock(connection: AsyncConnection, product_ids: Sequence[UUID]) -> dict[UUID, StoredOffers]:
     """What is stored for these products, locked; those that are not in the catalog are missing."""

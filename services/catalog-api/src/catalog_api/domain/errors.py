@@ -74,5 +74,9 @@ class DatabaseUnavailableError(CatalogError):
     """The database is away, overloaded, or gave up on the statement; the same wish may succeed later."""
 
 
+class BeingWrittenError(DatabaseUnavailableError):
+    """Someone else has the right to apply events: a rebuild; or, for a rebuild, workers or another one."""
+
+
 class PriceHistoryUnavailableError(CatalogError):
     """price-history is away, too slow, or answered with something that is no answer."""

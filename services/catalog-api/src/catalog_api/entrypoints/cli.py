@@ -10,9 +10,9 @@ import typer
 from catalog_api import bootstrap
 from catalog_api.db.migrate import migrate as migrate_database
 from catalog_api.domain.errors import DatabaseUnavailableError
-from catalog_api.entrypoints import tokens, worker
+from catalog_api.entrypoints import rebuilding, tokens, worker
 from catalog_api.entrypoints.importing import import_file
-from catalog_api.settings import DatabaseSettings, MigrateSettings, ServeSettings, WorkSettings
+from catalog_api.settings import DatabaseSettings, MigrateSettings, RebuildSettings, ServeSettings, WorkSettings
 from event_bus import parked_commands
 from lifecycle import configure_logging, load_settings, run, serve_http
 from schema_migration import OtherDatabaseError
@@ -20,6 +20,10 @@ from schema_migration import OtherDatabaseError
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 _log = structlog.get_logger()
+
+FromLog = Annotated[bool, typer.Option("--from-log", help="From all that the log has; not while `work` runs.")]
+Afresh = Annotated[bool, typer.Option("--afresh", help="Forget all offers first.")]
+Force = Annotated[bool, typer.Option("--force", help="With --afresh: also those that the log can't bring back.")]
 
 
 @app.callback()
@@ -67,6 +71,18 @@ def migrate() -> None:
         _log.error("another_database", reason=str(error))
         raise typer.Exit(1) from None
     _log.info("database_migrated")
+
+
+@app.command("rebuild-offers")
+def rebuild_offers(from_log: FromLog, afresh: Afresh = False, force: Force = False) -> None:  # noqa: FBT002 - typer's
+    """Apply what the log of events tells of offers and registrations, such as after a backup was restored."""
+    if not from_log:
+        raise typer.BadParameter("there is nothing else to make them from", param_hint="--from-log")
+    if force and not afresh:
+        raise typer.BadParameter("goes with --afresh", param_hint="--force")
+    settings = load_settings(RebuildSettings)
+    configure_logging(settings)
+    run(rebuilding.rebuild_offers(settings, afresh=afresh, force=force))
 
 
 @app.command("import")

@@ -6,7 +6,7 @@ import psycopg2
 import structlog
 import typer
 
-from event_bus import OffsetError, parked_commands
+from event_bus import LogTooShortError, OffsetError, parked_commands
 from lifecycle import configure_logging, load_settings, run, serve_http
 from price_history.bootstrap import first_partitions, http_app, rebuild_from_log
 from price_history.bootstrap import rebuild as rebuild_rollups
@@ -14,7 +14,6 @@ from price_history.bootstrap import work as work_until_stopped
 from price_history.db.engine import BeingWrittenError, DatabaseUnavailableError
 from price_history.db.migrate import migrate as migrate_database
 from price_history.settings import MigrateSettings, ServeSettings, ServiceSettings, WorkSettings
-from price_history.use_cases.rebuild_history import RebuildRefusedError
 from schema_migration import OtherDatabaseError
 
 app = typer.Typer(help="Keeps the history of every price and computes trends.", no_args_is_help=True)
@@ -81,7 +80,7 @@ async def _rebuild_from_log(settings: ServiceSettings, *, afresh: bool, force: b
         result = await rebuild_from_log(settings, afresh=afresh, force=force)
     except BeingWrittenError:
         _fail("a `price-history work`, or another rebuild, records into this database: stop it first")
-    except RebuildRefusedError as error:
+    except LogTooShortError as error:
         _fail(f"refused, as this would lose history (--force does it): {error}")
     except (DatabaseUnavailableError, ConnectionError, OffsetError) as error:
         _fail(f"not done, do it again (without --afresh): {error}")

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from aggregator_contracts import OffersUpdated, ProductCreated, ProductDeleted
-from event_bus import Handlers, OpenLog, ReceivedOffersUpdated, Replayed, Together, first_observation, replay
+from event_bus import Handlers, OpenLog, ReceivedOffersUpdated, Replayed, Together, must_reach_back, replay
 from price_history.db.engine import Database
 from price_history.db.forgetting import forget_everything, oldest_change
 from price_history.db.recording import add_products
@@ -14,10 +14,6 @@ from price_history.domain.recording import ObservedList
 from price_history.use_cases.known_products import DeleteProduct
 from price_history.use_cases.record_offers import RecordOffers, observed_lists
 from price_history.use_cases.roll_up import RollUp
-
-
-class RebuildRefusedError(Exception):
-    """The log could not bring back what is to be forgotten; the text is one line that says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +81,13 @@ class RebuildHistory:
         Interrupted, it may be called again, and then without forgetting what it has done.
 
         Raises:
-            RebuildRefusedError: the log does not reach back to where history begins, and it is not forced.
+            LogTooShortError: the log does not reach back to where history begins, and it is not forced.
             DatabaseUnavailableError, ConnectionError, OffsetError: call it again.
         """
         async with self._database.transaction() as connection:
-            oldest = await oldest_change(connection)
+            oldest = await oldest_change(connection) if afresh and not force else None
         if afresh:
-            if not force:
-                await _must_reach_back(log, oldest)
+            await must_reach_back(log, oldest)
             async with self._database.transaction() as connection:
                 await forget_everything(connection)
         events = self._events
@@ -101,17 +96,3 @@ class RebuildHistory:
         return HistoryReplayed(
             replayed, events.lists, events.stale, events.changes, events.created, events.deleted, rolled_up
         )
-
-
-async def _must_reach_back(log: OpenLog, oldest: datetime | None) -> None:
-    if oldest is None:
-        return  # nothing to lose
-    extent = await log.extent()
-    if extent is None:
-        raise RebuildRefusedError("the log is empty")
-    if extent.first > 0:
-        raise RebuildRefusedError(f"the log no longer has its first events: it begins with offset {extent.first}")
-    observed = await first_observation(log)
-    if observed is None or oldest < observed:
-        begins = "has no offers" if observed is None else f"begins at {observed.isoformat(timespec='seconds')}"
-        raise RebuildRefusedError(f"history begins at {oldest.isoformat(timespec='seconds')}, and the log {begins}")
