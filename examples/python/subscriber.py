@@ -1,28 +1,36 @@
 """Keeps the cheapest price in stock of each product, from the events of the product aggregator.
 
-    python subscriber.py AMQP_URL [STATE_FILE] [QUEUE]
+    python subscriber.py AMQP_URL [STATE_FILE] [QUEUE] [--from first|OFFSET|TIME]
 
 Needs Python 3.11 and aio-pika. Prints a line of JSON for each thing that is new. What it knows is in SQLite, in one
 transaction with what it has seen, and a message is acknowledged after that: killed at any moment, it has stored each
 event once. While it is away its queue keeps the events. SIGTERM and Ctrl-C stop it between two messages.
+
+With --from it has no queue: it reads the log, which keeps every event for some days, from its first event, an offset or
+a time such as 2026-11-23T10:00:00Z, and goes on with what is published then. The next time it begins where it was.
 """
 
+import argparse
 import asyncio
 import contextlib
 import json
 import signal
 import sqlite3
 import sys
+from datetime import datetime
 from typing import Any
 
 import aio_pika
 
 EXCHANGE = "aggregator.events"
+LOG = "aggregator.log"
+OFFSET = "x-stream-offset"
 TYPES = ["catalog.#", "offers.#"]  # everything
 RECONNECT_SECONDS = 1
 LOST = (aio_pika.exceptions.AMQPException, OSError, RuntimeError)  # what a connection that breaks raises
 TABLES = """
     CREATE TABLE IF NOT EXISTS seen (event_id TEXT PRIMARY KEY);
+    CREATE TABLE IF NOT EXISTS next (one INTEGER PRIMARY KEY CHECK (one = 1), offset INTEGER);
     CREATE TABLE IF NOT EXISTS product (id TEXT PRIMARY KEY, version INTEGER, name TEXT);
     CREATE TABLE IF NOT EXISTS price (
         product_id TEXT PRIMARY KEY, revision INTEGER, observed_at TEXT, lowest INTEGER);
@@ -67,6 +75,8 @@ def apply(event: Any, state: sqlite3.Connection) -> list[dict[str, Any]]:
 async def handle(message: aio_pika.abc.AbstractIncomingMessage, state: sqlite3.Connection) -> None:
     try:
         with state:  # commits, or rolls back
+            if OFFSET in message.headers:  # it comes from the log
+                state.execute("INSERT OR REPLACE INTO next VALUES (1, ?)", [message.headers[OFFSET] + 1])
             news = apply(json.loads(message.body), state)
     except (ValueError, LookupError, TypeError) as error:
         # No event of this contract. It would come back for ever, so it is put away, and the log says why.
@@ -78,7 +88,24 @@ async def handle(message: aio_pika.abc.AbstractIncomingMessage, state: sqlite3.C
     await message.ack()
 
 
-async def subscribe(url: str, queue_name: str, state: sqlite3.Connection, stopping: asyncio.Event) -> None:
+Start = str | int | datetime
+
+
+async def own_queue(channel: aio_pika.abc.AbstractChannel, name: str) -> aio_pika.abc.AbstractQueue:
+    queue = await channel.declare_queue(name, durable=True, arguments={"x-queue-type": "quorum"})
+    for types in TYPES:
+        await queue.bind(EXCHANGE, types)  # the exchange is not ours to declare
+    return queue
+
+
+def after_what_is_stored(state: sqlite3.Connection, start: Start) -> Start:
+    [stored] = state.execute("SELECT offset FROM next").fetchone() or [None]
+    return start if stored is None else int(stored)
+
+
+async def subscribe(
+    url: str, queue_name: str, start: Start | None, state: sqlite3.Connection, stopping: asyncio.Event
+) -> None:
     """From connecting until the connection is lost, or until we are to stop."""
     async with await aio_pika.connect(url, timeout=10, heartbeat=10) as connection:
         ended = asyncio.Event()  # by the broker, or by us
@@ -86,28 +113,42 @@ async def subscribe(url: str, queue_name: str, state: sqlite3.Connection, stoppi
         channel = await connection.channel()
         channel.close_callbacks.add(lambda *_: ended.set())
         await channel.set_qos(prefetch_count=20)
-        queue = await channel.declare_queue(queue_name, durable=True, arguments={"x-queue-type": "quorum"})
-        for types in TYPES:
-            await queue.bind(EXCHANGE, types)  # the exchange is not ours to declare
+        arguments: dict[str, Any] = {}
+        if start is None:
+            queue = await own_queue(channel, queue_name)
+        else:
+            queue = await channel.get_queue(LOG)
+            arguments[OFFSET] = start = after_what_is_stored(state, start)
 
         async def consume(message: aio_pika.abc.AbstractIncomingMessage) -> None:
             if stopping.is_set():
                 return  # back to the queue, when the connection closes
+            nonlocal start
+            if isinstance(start, int) and message.headers[OFFSET] > start + 1:  # the broker leaves out one now and then
+                say(f"the log no longer has offset {start}: it begins with {message.headers[OFFSET]}")
+            start = None
             try:
                 await handle(message, state)
             except (*LOST, sqlite3.Error) as error:  # not acknowledged: it comes again
                 say(f"not handled {message.message_id}: {error!r}")
                 ended.set()
 
-        await queue.consume(consume)
-        say(f"subscribed to {queue_name}")
+        await queue.consume(consume, arguments=arguments)
+        say(f"subscribed to {queue.name}")
         waiting = {asyncio.create_task(ended.wait()), asyncio.create_task(stopping.wait())}
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
 
 
-async def main(url: str, state_file: str = "subscriber.sqlite3", queue_name: str = "subscriber.example-python") -> None:
+def place(text: str) -> Start:
+    """Where to begin in the log."""
+    if text == "first":
+        return text
+    return int(text) if text.isdigit() else datetime.fromisoformat(text)
+
+
+async def main(url: str, state_file: str, queue_name: str, start: Start | None) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -115,7 +156,7 @@ async def main(url: str, state_file: str = "subscriber.sqlite3", queue_name: str
     state.executescript(TABLES)
     while not stopping.is_set():
         try:
-            await subscribe(url, queue_name, state, stopping)
+            await subscribe(url, queue_name, start, state, stopping)
         except LOST as error:
             say(f"not subscribed: {error!r}")
         with contextlib.suppress(TimeoutError):
@@ -128,4 +169,9 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("url")
+    parser.add_argument("state_file", nargs="?", default="subscriber.sqlite3")
+    parser.add_argument("queue_name", nargs="?", default="subscriber.example-python")
+    parser.add_argument("--from", dest="start", type=place, help="first, an offset, or a time: read the log")
+    asyncio.run(main(**vars(parser.parse_args())))

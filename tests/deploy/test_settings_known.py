@@ -32,12 +32,14 @@ COMMANDS: Final[dict[str, type[ProcessSettings]]] = {
     "catalog-api import": catalog_api.settings.DatabaseSettings,
     "catalog-api tokens": catalog_api.settings.DatabaseSettings,
     "catalog-api parked": BrokerSettings,
+    "catalog-api rebuild-offers": catalog_api.settings.RebuildSettings,
     "offers-sync migrate": offers_sync.settings.DatabaseSettings,
     "offers-sync token": offers_sync.settings.TokenSettings,
     "offers-sync rekey": offers_sync.settings.OffersMsSettings,
     "offers-sync parked": BrokerSettings,
     "price-history migrate": price_history.settings.MigrateSettings,
     "price-history rebuild": price_history.settings.MigrateSettings,
+    "price-history rebuild --from-log": price_history.settings.ServiceSettings,
     "price-history parked": BrokerSettings,
 }
 READ_BY_THE_SERVER: Final = {"FORWARDED_ALLOW_IPS"}

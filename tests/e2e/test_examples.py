@@ -4,11 +4,13 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -22,6 +24,7 @@ import standardwebhooks
 from tests.node_tools import NODE, ROOT, require
 
 from aggregator_contracts import OffersUpdated, ProductCreated, ProductState
+from aggregator_contracts.topology import EXCHANGE, LOG
 from devstack import loopback_http
 from devstack.conditions import wait_until
 from devstack.ports import free_port
@@ -44,10 +47,11 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 class Example:
     """An example as a process, with all that it said over its runs."""
 
-    def __init__(self, command: list[str | Path], stack: Stack, folder: Path) -> None:
-        self.queue = f"subscriber.test-{uuid4().hex}"
+    def __init__(self, command: list[str | Path], stack: Stack, folder: Path, *, start: str | None = None) -> None:
+        self.queue = f"subscriber.test-{uuid4().hex}" if start is None else LOG
+        self.state = folder / "state.sqlite3"
         url = stack.description()["rabbitmq_subscriber_url"]
-        self._command = [*command, url, folder / "state.sqlite3", self.queue]
+        self._command = [*command, url, self.state, self.queue, *(() if start is None else ("--from", start))]
         self._out, self._err = folder / "out", folder / "err"
         self._process: subprocess.Popen[bytes] | None = None
         self._said_before = 0
@@ -286,3 +290,72 @@ def test_the_example_receives_what_is_signed_and_takes_it_once(stack: Stack, rec
     receiving.start(webhook["secret"])
     third = tested()
     assert taken(first, second, third), receiving.log()
+
+
+def test_a_subscriber_that_comes_late_reads_every_event_once_from_the_log(
+    stack: Stack, products: str, tmp_path: Path
+) -> None:
+    record = f"record-{uuid4().hex}"
+    asyncio.run(_record(stack, record))
+    product = loopback_http.call("POST", products, {"name": "Sekačka", "description": ""})
+    mine = f"{products}/{product['id']}"
+    assert wait_until(lambda: loopback_http.call("GET", mine)["offers_count"] > 0, seconds=SECONDS)
+    loopback_http.call("PATCH", mine, {"name": "Mower"}, headers={"Content-Type": "application/merge-patch+json"})
+    asyncio.run(_publish_again(stack, state(product["id"], 2, "Mower"), times=3))
+    loopback_http.call("DELETE", mine)
+    assert wait_until(lambda: _length(stack, record) >= 7, seconds=SECONDS)
+    published = asyncio.run(_taken(stack, record))
+    assert len(published) > len({event["id"] for event in published}), "something was published twice"
+
+    command: list[str | Path] = [sys.executable, ROOT / "examples/python/subscriber.py"]
+    late = Example(command, stack, tmp_path, start="first")
+    late.start()
+    try:
+        late.until(lambda: {event["id"] for event in published} <= _seen(late))
+        assert versions(late, product["id"]) == [(1, "Sekačka"), (2, "Mower"), (3, None)]
+        revisions = [revision for revision, _ in prices(late, product["id"])]
+        assert revisions == sorted(set(revisions))
+        # It goes on where it was, and with what comes.
+        assert late.stop() == 0
+        told = len(late.news())
+        late.start()
+        another = loopback_http.call("POST", products, {"name": "Rake", "description": ""})
+        late.until(lambda: versions(late, another["id"]) == [(1, "Rake")])
+        assert all(line["product"] != product["id"] for line in late.news()[told:])
+    finally:
+        late.kill()
+
+
+def _seen(example: Example) -> set[str]:
+    with closing(sqlite3.connect(example.state)) as connection:
+        return {event_id for (event_id,) in connection.execute("SELECT event_id FROM seen")}
+
+
+def _length(stack: Stack, queue: str) -> int:
+    assert stack.broker is not None
+    return int(stack.broker.management.call("GET", f"/queues/aggregator/{queue}").get("messages", 0))
+
+
+async def _record(stack: Stack, name: str) -> None:
+    async with await aio_pika.connect(stack.description()["rabbitmq_url"]) as connection:
+        queue = await (await connection.channel()).declare_queue(name, durable=True)
+        await queue.bind(EXCHANGE, "#")
+
+
+async def _publish_again(stack: Stack, body: bytes, *, times: int) -> None:
+    """As a relay does that had no confirm."""
+    async with await aio_pika.connect(stack.description()["rabbitmq_url"]) as connection:
+        exchange = await (await connection.channel()).get_exchange(EXCHANGE)
+        for _ in range(times):
+            await exchange.publish(aio_pika.Message(body, type=ProductCreated.TYPE), ProductCreated.TYPE)
+
+
+async def _taken(stack: Stack, name: str) -> list[Json]:
+    async with await aio_pika.connect(stack.description()["rabbitmq_url"]) as connection:
+        channel = await connection.channel()
+        queue = await channel.get_queue(name)
+        found = []
+        while (message := await queue.get(fail=False, no_ack=True)) is not None:
+            found.append(json.loads(message.body))
+        await channel.queue_delete(name)
+        return found
