@@ -137,6 +137,36 @@ async def test_a_broker_that_blocks_publishers_is_waited_for_and_has_each_event_
         assert await inbox.holds(3) == [before, during, last]
 
 
+async def test_a_message_that_a_queue_refuses_costs_no_connection_unless_nothing_is_taken_any_more(
+    rabbitmq_url: str, rabbitmq_management: BrokerManagement, publisher: EventPublisher
+) -> None:
+    def connections() -> set[str]:
+        vhost = rabbitmq_url.rpartition("/")[2]
+        return {each["name"] for each in rabbitmq_management.call("GET", f"/vhosts/{vhost}/connections")}
+
+    await publisher.publish([created()])
+    assert await asyncio.to_thread(wait_until, connections, seconds=10)
+    before = connections()
+    async with await aio_pika.connect(rabbitmq_url) as connection:
+        channel = await connection.channel()
+        full = {"x-max-length": 1, "x-overflow": "reject-publish"}
+        queue = await channel.declare_queue("full", durable=True, arguments=full)
+        await queue.bind(EXCHANGE, ProductCreated.TYPE)
+        await publisher.publish([created()])
+        with pytest.raises(PublishError, match="Nack"):
+            await publisher.publish([created()])
+        await queue.purge()
+        await publisher.publish([created()])
+        assert await asyncio.to_thread(wait_until, lambda: len(connections()) > 1, seconds=10)
+        assert before <= connections()
+        for _ in range(2):
+            with pytest.raises(PublishError, match="Nack"):
+                await publisher.publish([created()])
+        assert await asyncio.to_thread(wait_until, lambda: not before & connections(), seconds=10)
+        await channel.queue_delete("full")
+        await publisher.publish([created()])
+
+
 async def test_a_poison_message_that_waits_for_a_blocked_broker_holds_no_other_back(
     private_broker: RabbitNode,
 ) -> None:
@@ -251,6 +281,7 @@ async def test_an_event_that_reaches_no_queue_is_not_called_published(
     await queue.unbind(EXCHANGE, ProductCreated.TYPE)
     history = await channel.get_queue("price-history.products")
     await history.unbind(EXCHANGE, ProductCreated.TYPE)
+    await (await channel.get_queue(LOG)).unbind(EXCHANGE, "#")
     with pytest.raises(PublishError):
         await publisher.publish([created()])
     # The next attempt opens a new connection, which binds the queues again.

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from aio_pika import RobustConnection
 from aio_pika.abc import AbstractChannel
-from aio_pika.exceptions import AMQPException
+from aio_pika.exceptions import AMQPException, DeliveryError
+from aio_pika.exceptions import PublishError as ReturnedError
 from faststream.exceptions import FastStreamException
 from faststream.rabbit import Channel, RabbitBroker
 from yarl import URL
@@ -82,6 +83,7 @@ class Connection:
         self.lost = asyncio.Event()
         self.confirmed = 0
         """Publishes confirmed so far: whether the broker makes progress."""
+        self._confirmed_at_refusal = -1
         self.broker = _Broker(
             url,
             timeout=CONNECT_SECONDS,
@@ -123,6 +125,17 @@ class Connection:
         if self.broker.amqp is None:
             raise ConnectionError("not open")
         return await self.broker.amqp.channel()
+
+    def may_go_on_after(self, error: Exception) -> bool:
+        """Whether to publish over this connection again: a message was refused, and one was confirmed since the last.
+
+        A broker refuses a message when a queue that has to take it loses its leader. Others have it, or get it yet when
+        they have a new leader, as long as the channel lives: if it was closed, some would miss it between others.
+        """
+        refused = isinstance(error, DeliveryError) and not isinstance(error, ReturnedError)
+        progress = self.confirmed > self._confirmed_at_refusal
+        self._confirmed_at_refusal = self.confirmed
+        return refused and progress and not self.lost.is_set()
 
     async def blocked(self) -> bool:
         """Whether the broker reads nothing more from this connection, as it does while its memory or disk runs out."""

@@ -87,7 +87,8 @@ class MessagePublisher:
             await self._while_confirms_arrive(connection, publishing)
         except BROKER_ERRORS as error:
             failures.inc()
-            await self._discard(connection)
+            if not connection.may_go_on_after(error):
+                await self._discard(connection)
             raise PublishError(f"{len(messages)} messages not confirmed: {type(error).__name__}: {error}") from error
         finally:
             publishing.cancel()
