@@ -5,6 +5,7 @@ import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 import aio_pika
@@ -145,11 +146,11 @@ async def test_a_message_that_a_queue_refuses_costs_no_connection_unless_nothing
         return {each["name"] for each in rabbitmq_management.call("GET", f"/vhosts/{vhost}/connections")}
 
     await publisher.publish([created()])
-    assert await asyncio.to_thread(wait_until, connections, seconds=10)
+    assert await asyncio.to_thread(wait_until, lambda: bool(connections()), seconds=10)
     before = connections()
     async with await aio_pika.connect(rabbitmq_url) as connection:
         channel = await connection.channel()
-        full = {"x-max-length": 1, "x-overflow": "reject-publish"}
+        full: Any = {"x-max-length": 1, "x-overflow": "reject-publish"}
         queue = await channel.declare_queue("full", durable=True, arguments=full)
         await queue.bind(EXCHANGE, ProductCreated.TYPE)
         await publisher.publish([created()])
