@@ -324,7 +324,7 @@ async def test_forgetting_what_the_log_can_not_bring_back_is_refused_unless_it_i
     await publisher.publish(lists[5:8])
     done = await rebuild(history_dsn, broker_url, "--afresh")
     assert (done.code, done.errors.count("\n")) == (1, 1)
-    assert f"history begins at {BEGIN.isoformat()}" in done.errors
+    assert f"what is there begins at {BEGIN.isoformat()}, and the log begins at" in done.errors
     assert await stored(history_dsn) == before
     done = await rebuild(history_dsn, broker_url, "--afresh", "--force")
     assert done.code == 0
