@@ -81,6 +81,7 @@ def measure(sizes: Sizes, say: Say) -> Outcome:
         figures,
         [
             f"{count:,} products a round, five offers each, all prices changed, {MAX_TOGETHER} products a message",
+            "Each list changes its product's best price, which is told through the outbox meanwhile",
             "Products have been observed 1 to 16 times before, so that one in 16 has a chunk closed in each round",
             "The COPYs have no message to parse, nothing to compare, no best price, and no order or repetition to mind",
             "The target speaks of the rows that history lists; a packed row is not what a plain table would hold",

@@ -43,6 +43,7 @@ from price_history.db.engine import Limits
 from price_history.db.migrate import migrate as migrate_history
 from price_history.db.snapshots import Snapshots
 from price_history.entrypoints.worker import OffersHandler, ProductsHandler
+from price_history.use_cases.derived_events import derived_events
 from price_history.use_cases.known_products import AddProduct, DeleteProduct
 from price_history.use_cases.record_offers import RecordOffers
 
@@ -171,7 +172,7 @@ async def consumers(migrated_databases: dict[str, str]) -> AsyncIterator[Consume
                     (ProductCreated, ProductUpdated, ProductDeleted),
                     ProductEvents(RecordProducts(sync, asyncio.Event())),
                 ),
-                ((OffersUpdated,), OffersHandler(RecordOffers(history, Snapshots(1000)))),
+                ((OffersUpdated,), OffersHandler(RecordOffers(history, Snapshots(1000), derived_events))),
                 ((ProductCreated, ProductDeleted), ProductsHandler(AddProduct(history), DeleteProduct(history))),
             ],
         )

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from aggregator_contracts import Event, ProductDeleted
+from aggregator_contracts import Event, ProductDeleted, ProductState, ProductUpdated
 from aggregator_contracts.topology import SYNC_PRODUCTS
 from event_bus import EventConsumer, EventPublisher, OutgoingEvent, PublishError
 from outbox import OutboxRelay, enqueue, outbox_table
@@ -38,6 +38,7 @@ class Broker:
 
     def __init__(self) -> None:
         self.sent: list[str] = []
+        self.batches: list[int] = []
         self.refusals = 0
         self._changed = asyncio.Condition()
 
@@ -47,7 +48,9 @@ class Broker:
             if self.refusals:
                 self.refusals -= 1
                 raise PublishError("refused")
+            before = len(self.sent)
             self.sent += [event.id for event in events]
+            self.batches.append(len(self.sent) - before)
 
     async def has(self, count: int) -> list[str]:
         async with asyncio.timeout(15), self._changed:
@@ -126,6 +129,19 @@ async def test_an_event_stored_while_the_relay_waits_is_published_at_once(
         assert await broker.has(1) == [first[0].id]
         second = await store(engine, 1)
         assert await broker.has(2) == [first[0].id, second[0].id]
+
+
+async def test_large_events_go_in_smaller_batches(
+    engine: AsyncEngine, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "BATCH_BYTES", 25_000)
+    large = ProductState(product_id=uuid4(), version=1, name="Large", description="x" * 10_000)
+    async with engine.begin() as connection:
+        await enqueue(connection, [ProductUpdated.of(large) for _ in range(8)])
+    broker = Broker()
+    async with relaying(dsn, broker):
+        await broker.has(8)
+    assert broker.batches == [3, 3, 2]
 
 
 async def test_nothing_is_deleted_before_the_broker_confirms(engine: AsyncEngine, dsn: str) -> None:

@@ -18,7 +18,7 @@ from price_history.domain.recording import ChangeRow, KnownProduct, ObservedList
 PRODUCT = UUID("01939e3c-0000-7000-8000-000000000001")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-NEW = KnownProduct(1, PRODUCT, False, 0, 0, None, None, 0, 0, 0, pack_known(NO_OFFERS))
+NEW = KnownProduct(1, PRODUCT, False, 0, 0, None, None, 0, 0, 0, pack_known(NO_OFFERS), b"")
 
 Listed = list[tuple[str, int, int]]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import psycopg2
-from tests.faults.laboratory.history import Change, changes
+from tests.faults.laboratory.history import Change, best_price_changes, changes
 from tests.faults.laboratory.load import Load, State
 from tests.faults.laboratory.offers_ms import OffersMs
 from tests.faults.laboratory.record import Record
@@ -100,7 +100,7 @@ class Books:
             balance.unsettled.append(f"{parked} are parked, and {set(poison)} are poison")
 
     def _outboxes(self, balance: Balance) -> None:
-        for database in ("catalog", "offers_sync"):
+        for database in ("catalog", "offers_sync", "price_history"):
             [(pending,)] = self.query(database, "SELECT count(*) FROM outbox")
             if pending:
                 balance.unsettled.append(f"{pending} events in the outbox of {database}")
@@ -188,12 +188,15 @@ class Books:
 
     def _history(self, balance: Balance, live: dict[str, State]) -> None:
         stored = self.recorded_changes(live)
-        lists = self.record.lists()
+        lists, best_prices = self.record.lists(), self.record.best_price_changes()
         for product_id in live:
             recorded = Counter(stored.get(product_id, []))
             published = Counter(changes(lists.get(product_id, []), {change.at for change in recorded}))
             balance.lost.extend(f"history of {product_id} lacks {change}" for change in published - recorded)
             balance.duplicated.extend(f"history of {product_id} has also {change}" for change in recorded - published)
+            told, true = Counter(best_prices.get(product_id, [])), Counter(best_price_changes(recorded.elements()))
+            balance.lost.extend(f"it was not told that {product_id} had {change}" for change in true - told)
+            balance.duplicated.extend(f"it was also told that {product_id} had {change}" for change in told - true)
 
     def recorded_changes(self, product_ids: Iterable[str]) -> dict[str, list[Change]]:
         """What history holds of these products."""

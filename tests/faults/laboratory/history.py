@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import NamedTuple
 
-from tests.faults.laboratory.record import PublishedList
+from tests.faults.laboratory.record import BestPriceChange, PublishedList
 
 Offers = dict[str, tuple[int, int]]
 
@@ -40,6 +41,21 @@ def changes(published: Iterable[PublishedList], recorded_at: Collection[datetime
             last_at = at
             found += [Change(at, *difference) for difference in different]
     return found
+
+
+def best_price_changes(recorded: Iterable[Change]) -> Iterator[BestPriceChange]:
+    """What is to be told of best prices, from what history holds of one product."""
+    offers: dict[str, tuple[int, int]] = {}
+    best: int | None = None
+    for at, together in groupby(sorted(recorded, key=lambda change: change.at), key=lambda change: change.at):
+        for change in together:
+            if change.price is None or change.stock is None:
+                del offers[change.offer_id]
+            else:
+                offers[change.offer_id] = (change.price, change.stock)
+        before, best = best, min((price for price, stock in offers.values() if stock), default=None)
+        if best != before:
+            yield BestPriceChange(at, before, best)
 
 
 def _in_true_order(published: list[PublishedList]) -> Iterator[tuple[PublishedList, bool]]:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import aio_pika
 from aio_pika.abc import AbstractQueue
@@ -82,6 +82,15 @@ class Record:
                 )
         return lists
 
+    def best_price_changes(self) -> dict[str, list["BestPriceChange"]]:
+        """What was told of each product's best price, once for each event."""
+        told: defaultdict[str, list[BestPriceChange]] = defaultdict(list)
+        for event in self.of("prices.best-price-changed.v1"):
+            for change in event["data"]["changes"]:
+                at = datetime.fromisoformat(change["at"])
+                told[change["product_id"]].append(BestPriceChange(at, change["old_price"], change["new_price"]))
+        return told
+
 
 async def _taken(queue: AbstractQueue) -> AsyncIterator[bytes]:
     """The bodies of the messages that are there now; what comes after them is given back when the connection closes."""
@@ -105,3 +114,11 @@ class PublishedList:
     revision: int
     observed_at: datetime
     offers: dict[str, tuple[int, int]]
+
+
+class BestPriceChange(NamedTuple):
+    """When the lowest price among the offers in stock became another, and the two prices."""
+
+    at: datetime
+    old: int | None
+    new: int | None

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import psycopg2
 import pytest
 
+from event_bus import EventPublisher
 from price_history.db.engine import Database, Limits
 from price_history.db.migrate import migrate
 
@@ -47,3 +48,17 @@ async def database(history_dsn: str) -> AsyncIterator[Database]:
     database = Database(history_dsn, "test", Limits(8, 10, 60))
     yield database
     await database.close()
+
+
+@pytest.fixture
+def broker_url(broker_accounts: Callable[[str], str]) -> str:
+    """For the service's own account."""
+    return broker_accounts("price-history")
+
+
+@pytest.fixture
+async def publisher(rabbitmq_url: str) -> AsyncIterator[EventPublisher]:
+    """Stands for both other services."""
+    publisher = EventPublisher(rabbitmq_url)
+    yield publisher
+    await publisher.stop()

@@ -17,6 +17,7 @@ from price_history.domain.recording import ObservedList
 from price_history.domain.resolution import choose_buckets
 from price_history.domain.trend import Trend, TrendBuilder
 from price_history.domain.window import Window
+from price_history.use_cases.derived_events import derived_events
 from price_history.use_cases.read_history import HistoryItem, Position, ReadHistory
 from price_history.use_cases.read_trend import ReadTrend
 from price_history.use_cases.record_offers import RecordOffers
@@ -46,7 +47,7 @@ async def told(database: Database) -> Told:
     """Enough observations for a few chunks and a head, some of them at times that the clock did not allow."""
     draw = random.Random(11)  # noqa: S311 - the same every time
     told = Told(uuid4())
-    record = RecordOffers(database, Snapshots(10))
+    record = RecordOffers(database, Snapshots(10), derived_events)
     last = BEGIN - MINUTE
     for revision in range(1, 3 * CHUNK_ROWS):
         observed_at = BEGIN + revision * MINUTE - (timedelta(hours=1) if revision % 7 == 0 else timedelta())

@@ -14,6 +14,7 @@ from price_history.db.snapshots import Snapshots
 from price_history.domain.errors import UnknownProductError
 from price_history.domain.recording import ObservedList
 from price_history.entrypoints.worker import OffersHandler
+from price_history.use_cases.derived_events import derived_events
 from price_history.use_cases.read_history import Position, ReadHistory
 from price_history.use_cases.record_offers import RecordingResult, RecordOffers
 
@@ -24,7 +25,7 @@ class Counted(RecordOffers):
     """The real thing, which remembers how many products it was given each time, and can't record one of them."""
 
     def __init__(self, database: Database, cursed: UUID | None = None) -> None:
-        super().__init__(database, Snapshots(1000))
+        super().__init__(database, Snapshots(1000), derived_events)
         self.sizes: list[int] = []
         self._cursed = cursed
 

@@ -32,6 +32,7 @@ from price_history.domain.recording import ObservedList
 from price_history.entrypoints.http import schemas
 from price_history.entrypoints.http.app import REQUEST_SECONDS
 from price_history.settings import ServeSettings
+from price_history.use_cases.derived_events import derived_events
 from price_history.use_cases.known_products import AddProduct, DeleteProduct
 from price_history.use_cases.record_offers import RecordOffers
 
@@ -83,7 +84,7 @@ async def client(history_dsn: str) -> AsyncIterator[httpx2.AsyncClient]:
 
 async def observe(database: Database, product: UUID, *lists: list[tuple[str, int, int]]) -> None:
     """Lists observed at noon, a minute after, and so on."""
-    record = RecordOffers(database, Snapshots(1000))
+    record = RecordOffers(database, Snapshots(1000), derived_events)
     for revision, offers in enumerate(lists, start=1):
         await record({product: ObservedList.of(revision, NOON + (revision - 1) * MINUTE, offers)})
 

@@ -20,6 +20,7 @@ from price_history.domain.recording import ObservedList
 from price_history.domain.resolution import choose_buckets
 from price_history.domain.trend import Trend
 from price_history.domain.window import Window
+from price_history.use_cases.derived_events import derived_events
 from price_history.use_cases.keep_partitions import KeepPartitions
 from price_history.use_cases.known_products import DeleteProduct
 from price_history.use_cases.read_history import Position, ReadHistory
@@ -46,7 +47,9 @@ def keep(database: Database, now: datetime = NOW) -> KeepPartitions:
 async def observe(
     database: Database, product: UUID, revision: int, at: datetime, *offers: tuple[str, int, int]
 ) -> None:
-    await RecordOffers(database, Snapshots(1000))({product: ObservedList.of(revision, at, list(offers))})
+    await RecordOffers(database, Snapshots(1000), derived_events)(
+        {product: ObservedList.of(revision, at, list(offers))}
+    )
 
 
 async def months(database: Database) -> set[Month]:

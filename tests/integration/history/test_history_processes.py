@@ -3,17 +3,14 @@
 import asyncio
 import json
 import os
-import signal
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing
+from collections.abc import Awaitable, Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx2
 import psycopg2
-import pytest
+from tests.integration.history.processes import SCRIPT, eventually, process
 
 from aggregator_contracts import Offer, OffersUpdate, OffersUpdated, ProductCreated, ProductDeleted, ProductState
 from devstack.conditions import wait_until
@@ -25,45 +22,8 @@ from price_history.db.migrate import migrate
 from price_history.domain.errors import UnknownProductError
 from price_history.use_cases.read_history import Position, ReadHistory
 
-SCRIPT = Path(sys.executable).parent / "price-history"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(days=1)
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
-    async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 - what is waited for happens in other processes
-            await asyncio.sleep(0.05)
-
-
-@asynccontextmanager
-async def process(command: str, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Our script with these settings only; it must end with code 0 within ten seconds of SIGTERM."""
-    environment = {"PATH": os.environ["PATH"], **settings}
-    started = await asyncio.create_subprocess_exec(SCRIPT, command, env=environment)
-    try:
-        yield started
-        assert started.returncode is None
-        started.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(started.wait(), 10) == 0
-    finally:
-        if started.returncode is None:
-            started.kill()
-            await started.wait()
-
-
-@pytest.fixture
-def broker_url(broker_accounts: Callable[[str], str]) -> str:
-    """For the service's own account."""
-    return broker_accounts("price-history")
-
-
-@pytest.fixture
-async def publisher(rabbitmq_url: str) -> AsyncIterator[EventPublisher]:
-    """Stands for both other services."""
-    publisher = EventPublisher(rabbitmq_url)
-    yield publisher
-    await publisher.stop()
 
 
 def updated(product: UUID, revision: int, price: int) -> OffersUpdated:

@@ -25,6 +25,7 @@ from price_history.domain.chunks import CHUNK_ROWS
 from price_history.domain.errors import UnknownProductError
 from price_history.domain.offers import NO_OFFERS, pack_known, unpack_known
 from price_history.domain.recording import ObservedList
+from price_history.use_cases.derived_events import derived_events
 from price_history.use_cases.known_products import AddProduct, DeleteProduct
 from price_history.use_cases.read_history import HistoryItem, Position, ReadHistory
 from price_history.use_cases.record_offers import RecordingResult, RecordOffers
@@ -57,8 +58,10 @@ async def latest(database: Database, product_id: UUID) -> dict[str, tuple[int, i
 
 async def test_changes_come_back_as_they_were_observed(database: Database) -> None:
     product = uuid4()
-    record = RecordOffers(database, Snapshots(1000))
-    assert await record({product: observed(1, ("a", 10, 5), ("b", 20, 0))}) == RecordingResult(1, 0, 2, NOON + MINUTE)
+    record = RecordOffers(database, Snapshots(1000), derived_events)
+    assert await record({product: observed(1, ("a", 10, 5), ("b", 20, 0))}) == RecordingResult(
+        1, 0, 2, 1, NOON + MINUTE
+    )
     await record({product: observed(2, ("a", 10, 4), ("b", 20, 3))})
     await record({product: observed(3, ("b", 2**63 - 1, 2**31 - 1))})
     assert await history(database, product) == [
@@ -72,10 +75,10 @@ async def test_changes_come_back_as_they_were_observed(database: Database) -> No
 
 async def test_a_repeated_message_changes_nothing(database: Database) -> None:
     products = {uuid4(): observed(1, ("a", 10, 5)) for _ in range(3)}
-    record = RecordOffers(database, Snapshots(1000))
+    record = RecordOffers(database, Snapshots(1000), derived_events)
     await record(products)
     before = [await history(database, product) for product in products]
-    assert await record(products) == RecordingResult(0, 3, 0, None)
+    assert await record(products) == RecordingResult(0, 3, 0, 0, None)
     assert [await history(database, product) for product in products] == before
 
 
@@ -88,7 +91,7 @@ async def test_a_recording_that_breaks_off_leaves_nothing(
         await administrator.close()
 
     product = uuid4()
-    record = RecordOffers(database, Snapshots(1000))
+    record = RecordOffers(database, Snapshots(1000), derived_events)
     await record({product: observed(1, ("a", 10, 5))})
     await rename("chunks", "elsewhere")
     with pytest.raises(asyncpg.UndefinedTableError):
@@ -100,7 +103,7 @@ async def test_a_recording_that_breaks_off_leaves_nothing(
 
 async def test_part_of_a_message_may_be_old_news(database: Database) -> None:
     known, new = uuid4(), uuid4()
-    record = RecordOffers(database, Snapshots(1000))
+    record = RecordOffers(database, Snapshots(1000), derived_events)
     await record({known: observed(2, ("a", 10, 5))})
     result = await record({known: observed(1, ("a", 9, 5)), new: observed(1, ("a", 1, 1))})
     assert (result.applied, result.stale) == (1, 1)
@@ -111,7 +114,7 @@ async def test_part_of_a_message_may_be_old_news(database: Database) -> None:
 async def test_a_hundred_products_with_strange_ids_in_one_message(database: Database) -> None:
     strange = ["/", "%2F", "ž'\"\\", "\U0001f6d2", "{1,2}", "NULL", " "]
     products = {uuid4(): observed(1, *((offer_id, n, n) for n, offer_id in enumerate(strange))) for _ in range(100)}
-    assert (await RecordOffers(database, Snapshots(1000))(products)).changes == 100 * len(strange)
+    assert (await RecordOffers(database, Snapshots(1000), derived_events)(products)).changes == 100 * len(strange)
     for product in products:
         assert {item.offer_id for item in await history(database, product)} == set(strange)
 
@@ -145,7 +148,7 @@ async def test_any_order_and_any_repetition_end_the_same(
 ) -> None:
     lists, messages = delivered
     ids = [uuid4() for _ in lists]
-    record = RecordOffers(database, Snapshots(1000))
+    record = RecordOffers(database, Snapshots(1000), derived_events)
     for message in messages:
         await record({ids[p]: observed(revision, *lists[p][revision - 1]) for p, revision in message.items()})
     for product_id, of in zip(ids, lists, strict=True):
@@ -170,7 +173,7 @@ async def test_concurrent_messages_about_the_same_products_do_not_wait_in_a_circ
     products = [uuid4() for _ in range(50)]
 
     async def follow(order: list[UUID]) -> None:
-        record = RecordOffers(database, Snapshots(1000))
+        record = RecordOffers(database, Snapshots(1000), derived_events)
         for revision in range(1, 21):
             await record({product: observed(revision, ("a", revision, 1)) for product in order})
 
@@ -183,7 +186,7 @@ async def test_concurrent_messages_about_the_same_products_do_not_wait_in_a_circ
 
 async def test_what_arrives_about_a_deleted_product_is_ignored(database: Database) -> None:
     product = uuid4()
-    record = RecordOffers(database, Snapshots(1000))
+    record = RecordOffers(database, Snapshots(1000), derived_events)
     await record({product: observed(1, ("a", 10, 5))})
     await DeleteProduct(database)(product, LATER)
     assert (await record({product: observed(2, ("a", 11, 5))})).stale == 1
@@ -200,14 +203,16 @@ async def test_a_deletion_may_arrive_first(database: Database) -> None:
     product = uuid4()
     await DeleteProduct(database)(product, LATER)
     await AddProduct(database)(product)
-    assert (await RecordOffers(database, Snapshots(1000))({product: observed(1, ("a", 10, 5))})).stale == 1
+    assert (
+        await RecordOffers(database, Snapshots(1000), derived_events)({product: observed(1, ("a", 10, 5))})
+    ).stale == 1
     with pytest.raises(UnknownProductError):
         await history(database, product)
 
 
 async def test_offers_may_arrive_before_their_product(database: Database) -> None:
     product = uuid4()
-    await RecordOffers(database, Snapshots(1000))({product: observed(1, ("a", 10, 5))})
+    await RecordOffers(database, Snapshots(1000), derived_events)({product: observed(1, ("a", 10, 5))})
     await AddProduct(database)(product)
     assert len(await history(database, product)) == 1
 
@@ -220,7 +225,7 @@ async def test_a_product_that_is_known_has_an_empty_history(database: Database) 
 
 async def test_a_message_is_stored_whole_or_not_at_all(database: Database) -> None:
     good, bad = uuid4(), uuid4()
-    record = RecordOffers(database, Snapshots(1000))
+    record = RecordOffers(database, Snapshots(1000), derived_events)
     await record({good: observed(1, ("a", 10, 5)), bad: observed(1, ("a", 10, 5))})
     with pytest.raises(Exception, match="int64"):
         await record({good: observed(2, ("a", 11, 5)), bad: ObservedList.of(2**63, NOON, [("a", 11, 5)])})
@@ -230,7 +235,7 @@ async def test_a_message_is_stored_whole_or_not_at_all(database: Database) -> No
 
 async def test_rows_hold_what_their_comments_say(database: Database) -> None:
     product = uuid4()
-    record = RecordOffers(database, Snapshots(1000))
+    record = RecordOffers(database, Snapshots(1000), derived_events)
     for minute in range(1, CHUNK_ROWS + 1):
         await record({product: observed(minute, ("a", 10, 0), ("b", 20 + minute, 5))})
     await record({product: observed(CHUNK_ROWS + 1, ("a", 10, 0))})

@@ -21,6 +21,7 @@ from price_history.domain.rollups import BLOCK_CHUNKS, LEVELS
 from price_history.domain.trend import Trend
 from price_history.domain.window import Window
 from price_history.settings import MigrateSettings
+from price_history.use_cases.derived_events import derived_events
 from price_history.use_cases.keep_partitions import KeepPartitions
 from price_history.use_cases.known_products import DeleteProduct
 from price_history.use_cases.read_trend import ReadTrend
@@ -39,7 +40,7 @@ RESOLUTIONS = ("auto", "1m", "5m", "10m", "1h", "2h", "1d")
 async def observe_minutes(database: Database, products: Sequence[UUID], begin: datetime, count: int) -> None:
     """Lists of up to three offers, of which something changes nearly every minute and which now and then are empty."""
     draw = random.Random(7)  # noqa: S311 - the same every time
-    record = RecordOffers(database, Snapshots(1000))
+    record = RecordOffers(database, Snapshots(1000), derived_events)
     for minute in range(count):
         at = begin + minute * MINUTE + timedelta(seconds=draw.choice([0, 0, 0.000001, 31]))
         offers = [(name, draw.randint(0, 900), draw.randint(0, 2)) for name in "abc" if draw.random() < 0.8]
@@ -212,7 +213,7 @@ async def test_rollups_outlive_the_changes(database: Database, old_and_new: tupl
 
 async def test_the_price_of_a_product_that_changed_long_ago_is_known_before_the_boundary(database: Database) -> None:
     product = uuid4()
-    record = RecordOffers(database, Snapshots(10))
+    record = RecordOffers(database, Snapshots(10), derived_events)
     boundary = datetime(2026, 4, 1, tzinfo=UTC)
     await record({product: ObservedList.of(1, boundary - 50 * DAY, [("a", 10, 1)])})
     await record({product: ObservedList.of(2, boundary - 40 * DAY, [("a", 12, 1)])})

@@ -16,6 +16,8 @@ from outbox.table import CHANNEL
 LOCK_KEY: Final = 0x6F7574626F78
 """The advisory lock of the one relay that publishes; the letters of `outbox`."""
 BATCH: Final = 200
+BATCH_BYTES: Final = 2**21
+"""Bodies in one batch, but for the last one: on their way they are in memory several times."""
 STANDBY_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 5.0
 """How long a row whose notification went astray may lie."""
@@ -30,9 +32,13 @@ _log = structlog.get_logger()
 pending = Gauge("aggregator_outbox_pending_events", "Events not yet confirmed by the broker; known by the active relay")
 oldest = Gauge("aggregator_outbox_oldest_seconds", "Age of the oldest event not yet confirmed by the broker")
 
+# To know the length of a body PostgreSQL need not read it.
 _OLDEST: Final = """
-SELECT id, event_id, type, body, greatest(extract(epoch FROM now() - created_at), 0)::float8 AS age
-FROM outbox ORDER BY id LIMIT $1
+SELECT id, event_id, type, body, age, waiting FROM (
+  SELECT id, event_id, type, body, greatest(extract(epoch FROM now() - created_at), 0)::float8 AS age,
+         count(*) OVER () AS waiting, sum(octet_length(body)) OVER (ORDER BY id) - octet_length(body) AS bytes_before
+  FROM (SELECT * FROM outbox ORDER BY id LIMIT $1) AS oldest
+) AS oldest WHERE bytes_before < $2 ORDER BY id
 """
 
 _Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -101,7 +107,7 @@ class OutboxRelay:
     async def _relay_batch(self, session: _Session, stopping: asyncio.Event) -> bool:
         """Publish the oldest rows; whether there were any, and so may be more."""
         # Always from the lowest id, never after the last one seen: ids commit out of order.
-        rows = await session.fetch(_OLDEST, BATCH)
+        rows = await session.fetch(_OLDEST, BATCH, BATCH_BYTES)
         await self._measure(session, rows)
         if not rows:
             return False
@@ -136,6 +142,6 @@ class OutboxRelay:
         await session.execute("SELECT 1")
 
     async def _measure(self, session: _Session, rows: list[asyncpg.Record]) -> None:
-        full = len(rows) == BATCH
-        pending.set(await session.fetchval("SELECT count(*) FROM outbox") if full else len(rows))
+        waiting = rows[0]["waiting"] if rows else 0
+        pending.set(await session.fetchval("SELECT count(*) FROM outbox") if waiting == BATCH else waiting)
         oldest.set(rows[0]["age"] if rows else 0)

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from aggregator_contracts import Event
+from event_bus import OutgoingEvent
 
 CHANNEL: Final = "outbox"
 """The PostgreSQL notification channel that wakes the relay."""
@@ -43,12 +44,12 @@ def storing_events(ids: str, types: str, bodies: str) -> str:
     """  # noqa: S608 - names of parameters
 
 
-def event_columns(events: Sequence[Event]) -> tuple[list[str], list[str], list[str]]:
+def event_columns(events: Sequence[OutgoingEvent]) -> tuple[list[str], list[str], list[str]]:
     """The ids, types and bodies of events."""
     return (
         [event.id for event in events],
         [event.type for event in events],
-        [event.to_json().decode() for event in events],
+        [event.body.decode() for event in events],
     )
 
 
@@ -60,5 +61,5 @@ async def enqueue(connection: AsyncConnection, events: Sequence[Event]) -> None:
     """Store events in the caller's transaction; they are published after its commit. Never commits by itself."""
     if not events:
         return
-    ids, types, bodies = event_columns(events)
+    ids, types, bodies = event_columns([OutgoingEvent.of(event) for event in events])
     await connection.execute(_ENQUEUE, {"ids": ids, "types": types, "bodies": bodies})

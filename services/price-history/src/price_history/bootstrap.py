@@ -7,13 +7,15 @@ from fastapi import FastAPI
 
 from aggregator_contracts.topology import HISTORY_OFFERS, HISTORY_PRODUCTS
 from connection_pool import Writer
-from event_bus import EventConsumer, EventLog
+from event_bus import EventConsumer, EventLog, EventPublisher
 from lifecycle import Readiness, run_worker
+from outbox import OutboxRelay
 from price_history.db.engine import Database, DatabaseUnavailableError, Limits
 from price_history.db.snapshots import Snapshots
 from price_history.entrypoints.http.app import create_app
 from price_history.entrypoints.worker import OffersHandler, ProductsHandler
 from price_history.settings import MigrateSettings, ServeSettings, ServiceSettings, WorkSettings
+from price_history.use_cases.derived_events import derived_events, no_events
 from price_history.use_cases.keep_partitions import KeepPartitions
 from price_history.use_cases.known_products import AddProduct, DeleteProduct
 from price_history.use_cases.read_history import ReadHistory
@@ -23,7 +25,8 @@ from price_history.use_cases.record_offers import RecordOffers
 from price_history.use_cases.roll_up import RollUp
 
 WORK_LIMITS: Final = Limits(connections=5, wait_seconds=10, statement_seconds=60)
-"""One connection records, one follows products, one rolls up, one keeps partitions, one tells readiness."""
+"""One connection records, one follows products, one rolls up, one keeps partitions, one tells readiness; the outbox
+relay has one of its own."""
 REBUILD_LIMITS: Final = Limits(connections=1, wait_seconds=10, statement_seconds=24 * 3600)
 """Queueing everything is one statement over all changes, and so is forgetting everything."""
 REBUILD_KNOWN_PRODUCTS: Final = 100_000
@@ -53,13 +56,21 @@ async def work(settings: WorkSettings) -> None:
     """`price-history work`, until a signal asks it to stop."""
     database = _work_database(settings, Writer.WORKER)
     consumer = EventConsumer(settings.rabbitmq_url, transient=(DatabaseUnavailableError,), prefetch=settings.prefetch)
-    consumer.subscribe(HISTORY_OFFERS, OffersHandler(RecordOffers(database, Snapshots(settings.known_products))))
+    record_offers = RecordOffers(database, Snapshots(settings.known_products), derived_events)
+    consumer.subscribe(HISTORY_OFFERS, OffersHandler(record_offers))
     consumer.subscribe(HISTORY_PRODUCTS, ProductsHandler(AddProduct(database), DeleteProduct(database)))
+    publisher = EventPublisher(settings.rabbitmq_url)
+    relay = OutboxRelay(settings.database_url, publisher)
     roll_up = RollUp(database)
     partitions = KeepPartitions(database, roll_up, timedelta(days=settings.retention_days), _now)
     try:
         await run_worker(
-            {"consumer": consumer.run, "rollups": roll_up.run, "partitions": partitions.run},
+            {
+                "consumer": consumer.run,
+                "outbox-relay": relay.run,
+                "rollups": roll_up.run,
+                "partitions": partitions.run,
+            },
             readiness=Readiness(
                 {"database": database.check, "database_disk": database.disk.check, "broker": consumer.check}
             ),
@@ -67,6 +78,7 @@ async def work(settings: WorkSettings) -> None:
             health_host=settings.health_host,
         )
     finally:
+        await publisher.stop()
         await database.close()
 
 
@@ -102,7 +114,7 @@ async def rebuild_from_log(settings: ServiceSettings, *, afresh: bool, force: bo
         DatabaseUnavailableError, ConnectionError, OffsetError: it may be done again.
     """
     database = Database(settings.database_url, "price-history-rebuild", REBUILD_LIMITS, writer=Writer.REBUILD)
-    record_offers = RecordOffers(database, Snapshots(REBUILD_KNOWN_PRODUCTS))
+    record_offers = RecordOffers(database, Snapshots(REBUILD_KNOWN_PRODUCTS), no_events)
     rebuild_history = RebuildHistory(database, ReplayEvents(database, record_offers), RollUp(database))
     try:
         async with EventLog(settings.rabbitmq_url).open() as log:

@@ -10,6 +10,9 @@ lists: Final = Counter(
     ["outcome"],
 )
 changes: Final = Counter("aggregator_price_history_changes_total", "Price changes stored")
+best_price_changes: Final = Counter(
+    "aggregator_price_history_best_price_changes_total", "Changes of best prices told of"
+)
 stored_after: Final = Histogram(
     "aggregator_price_history_stored_after_seconds",
     "Time from the observation of the first list with changes in a message to all of them being stored",

@@ -14,6 +14,7 @@ from catalog_api.domain.errors import ProductNotFoundError
 from catalog_api.domain.product import Product
 from catalog_api.domain.search import words
 from connection_pool import Connection
+from event_bus import OutgoingEvent
 from outbox import WAKE_RELAY, event_columns, storing_events
 
 # One statement for any number of products and their events, so it needs no transaction around it: four round trips
@@ -53,7 +54,7 @@ async def create(connection: Connection, created: Sequence[ProductCreated]) -> d
         [state.name for state in states],
         [state.description for state in states],
         [_search(state.name, state.description) for state in states],
-        *event_columns(created),
+        *event_columns([OutgoingEvent.of(event) for event in created]),
     )
     return at
 

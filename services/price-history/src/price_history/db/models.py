@@ -5,6 +5,8 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import TIMESTAMP
 
+from outbox import outbox_table
+
 metadata: Final = sa.MetaData()
 
 Time: Final = TIMESTAMP(timezone=True)
@@ -32,6 +34,14 @@ products: Final = sa.Table(
         nullable=False,
         server_default=sa.text(r"'\x9490909090'"),
         comment="as last observed, MessagePack: [[offer id, …], [offer_no, …], [price, …], [items in stock, …]]",
+    ),
+    sa.Column(
+        "track_record",
+        sa.LargeBinary,
+        nullable=False,
+        server_default="",
+        comment="of best prices, MessagePack, instants in microseconds: [watched since, lowest ever, out of stock "
+        "since, [[last day in effect, price], …]]; empty before the first price",
     ),
     # Room in each page for the next versions of its rows: updates stay heap-only and touch no index.
     postgresql_with={"fillfactor": "70"},
@@ -104,3 +114,5 @@ retention: Final = sa.Table(
     sa.Column("kept_since", Time, nullable=False),
     comment="at most one row: single changes before are dropped, and only rollups tell of them",
 )
+
+outbox: Final = outbox_table(metadata)

@@ -8,6 +8,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from event_bus import OutgoingEvent
+from outbox import WAKE_RELAY, event_columns, storing_events
 from price_history.db.packing import pack_row, pack_state
 from price_history.db.rolling import forget_rollups
 from price_history.domain.chunks import state_of
@@ -25,7 +27,7 @@ ON CONFLICT DO NOTHING
 # The locks are taken above the sort, so every transaction takes them in the same order and none waits in a circle.
 _LOCK: Final = sa.text("""
 SELECT product_no, product_id, deleted_at IS NOT NULL, version, revision, observed_at, last_change_at, next_offer_no,
-       head_rows, head_changes, offers
+       head_rows, head_changes, offers, track_record
 FROM products WHERE product_id = ANY(CAST(:ids AS uuid[]))
 ORDER BY product_id FOR NO KEY UPDATE
 """)
@@ -33,17 +35,16 @@ ORDER BY product_id FOR NO KEY UPDATE
 # Guarded by the version that was known, so that a product needs no lock before: half the CPU of locking, reading and
 # writing it. What is in a head that is closed comes from the row as it was when the statement began: that of the guard,
 # or nothing at all is stored. Every few chunks a block is to be made, and in front of a month's end as well: the last
-# chunk of a month may be about to be dropped.
-_STORE: Final = """
+# chunk of a month may be about to be dropped. One array of rows, as the driver takes half as long again to encode ten
+# arrays of what is in them, and the database twice as long to read these.
+_STORING: Final = """
 WITH new AS MATERIALIZED (
-  SELECT * FROM unnest($1::int[], $2::int[], $3::bigint[], $4::timestamptz[], $5::timestamptz[], $6::int[], $7::bytea[],
-                       $8::bytea[], $9::bytea[])
-    AS new (product_no, version, revision, observed_at, dated, head_changes, state, row, offers)
+  SELECT * FROM unnest($1::recorded[])
 ), stored AS (
   UPDATE products
   SET version = new.version, revision = new.revision, observed_at = new.observed_at, offers = new.offers,
       last_change_at = CASE WHEN new.row IS NULL THEN last_change_at ELSE coalesce(new.dated, new.observed_at) END,
-      head_changes = new.head_changes,
+      head_changes = new.head_changes, track_record = coalesce(new.track_record, products.track_record),
       head_rows = CASE WHEN new.row IS NULL THEN head_rows WHEN new.state IS NULL THEN head_rows + 1 ELSE 1 END,
       head = CASE WHEN new.row IS NULL THEN head WHEN new.state IS NULL THEN head || new.row ELSE new.row END,
       head_state = coalesce(new.state, head_state),
@@ -58,11 +59,15 @@ WITH new AS MATERIALIZED (
   RETURNING product_no, ends
 ), queued AS (
   INSERT INTO rollup_queue (product_no, ends) SELECT product_no, head_begins FROM closed JOIN stored USING (product_no)
-  WHERE stored.chunks % $10 = 0 OR date_trunc('month', closed.ends) < date_trunc('month', head_begins)
+  WHERE stored.chunks % $2 = 0 OR date_trunc('month', closed.ends) < date_trunc('month', head_begins)
   ON CONFLICT DO NOTHING
 )
-SELECT count(*) FROM stored
 """
+_STORE: Final = f"{_STORING} SELECT count(*) FROM stored"  # noqa: S608 - constants
+_STORE_AND_TELL: Final = f"""{_STORING}
+, told AS ({storing_events("$3", "$4", "$5")})
+SELECT count(*), {WAKE_RELAY} FROM stored
+"""  # noqa: S608 - constants
 
 _STORE_OFFERS: Final = sa.text("""
 INSERT INTO offers (product_no, offer_no, offer_id)
@@ -86,7 +91,7 @@ _BURY: Final = sa.text("""
 INSERT INTO products (product_id, deleted_at) VALUES (:id, :deleted_at)
 ON CONFLICT (product_id) DO UPDATE
 SET deleted_at = excluded.deleted_at, version = products.version + 1, offers = DEFAULT, head_rows = 0, head_changes = 0,
-    head_begins = NULL, head_state = DEFAULT, head = DEFAULT
+    head_begins = NULL, head_state = DEFAULT, head = DEFAULT, track_record = DEFAULT
 WHERE products.deleted_at IS NULL
 RETURNING product_no
 """)
@@ -109,8 +114,8 @@ async def lock_products(connection: AsyncConnection, ids: Sequence[UUID]) -> lis
     return [KnownProduct(*row) for row in rows]
 
 
-async def store(connection: AsyncConnection, recorded: Sequence[Recorded]) -> None:
-    """Store what was recorded.
+async def store(connection: AsyncConnection, recorded: Sequence[Recorded], events: Sequence[OutgoingEvent]) -> None:
+    """Store what was recorded, and the events that tell of it.
 
     Raises:
         OvertakenError: a product is no longer as it was known; roll back.
@@ -118,8 +123,11 @@ async def store(connection: AsyncConnection, recorded: Sequence[Recorded]) -> No
     # On the driver's connection, inside the transaction: SQLAlchemy takes longer for as many parameters.
     driver: Any = (await connection.get_raw_connection()).driver_connection
     assert driver.is_in_transaction()  # noqa: S101 - else each statement would be committed by itself
-    columns = map(list, zip(*map(_row, recorded), strict=True))
-    stored = await driver.fetchval(_STORE, *columns, BLOCK_CHUNKS)
+    rows = [_row(result) for result in recorded]
+    if events:
+        stored = await driver.fetchval(_STORE_AND_TELL, rows, BLOCK_CHUNKS, *event_columns(events))
+    else:
+        stored = await driver.fetchval(_STORE, rows, BLOCK_CHUNKS)
     if stored != len(recorded):
         raise OvertakenError(f"{stored} of {len(recorded)} products are as they were known")
     appeared = [result for result in recorded if result.appeared]
@@ -143,7 +151,7 @@ async def _store_offers(connection: AsyncConnection, recorded: Sequence[Recorded
 
 
 def _row(result: Recorded) -> tuple[Any, ...]:
-    """The parameters of `_STORE` for one product."""
+    """What is stored of one product, as the database's type `recorded` has it."""
     known, before, row = result.product, result.before, result.row
     dated: datetime | None = None
     state: bytes | None = None
@@ -167,6 +175,7 @@ def _row(result: Recorded) -> tuple[Any, ...]:
         state,
         packed,
         known.packed_offers,
+        None if result.derived is None else known.packed_track_record,
     )
 
 

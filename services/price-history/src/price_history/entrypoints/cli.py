@@ -37,7 +37,7 @@ def serve() -> None:
 
 @app.command()
 def work() -> None:
-    """Follow offers and products, and keep the partitions."""
+    """Follow offers and products, tell what they mean for prices, and keep the partitions."""
     settings = load_settings(WorkSettings)
     configure_logging(settings)
     run(work_until_stopped(settings))

@@ -51,6 +51,7 @@ class OffersHandler:
         metrics.lists.labels("applied").inc(result.applied)
         metrics.lists.labels("stale").inc(result.stale)
         metrics.changes.inc(result.changes)
+        metrics.best_price_changes.inc(result.best_price_changes)
         if result.observed_first is not None:
             # Clocks differ between machines: a lag below zero says nothing more than zero does.
             lag = (datetime.now(UTC) - result.observed_first).total_seconds()

@@ -1,15 +1,17 @@
 """Records the offers that were observed together: one transaction for all of a message's products."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
-from event_bus import ReceivedOffersUpdated
+from event_bus import OutgoingEvent, ReceivedOffersUpdated
 from price_history.db.engine import Database
 from price_history.db.recording import OvertakenError, add_products, lock_products, store
 from price_history.db.snapshots import Snapshots
 from price_history.domain.recording import KnownProduct, ObservedList, Recorded, record
+
+EventsOf: TypeAlias = Callable[[Iterable[Recorded]], Sequence[OutgoingEvent]]
 
 
 def observed_lists(event: ReceivedOffersUpdated) -> dict[UUID, ObservedList]:
@@ -34,20 +36,31 @@ def _by_number(item: tuple[UUID, ObservedList]) -> int:
 
 
 class RecordingResult(NamedTuple):
-    """How many lists were taken and ignored, how many changes stored, and when the first of these was observed."""
+    """How many lists were taken and ignored, how many changes stored, and when the first of these was observed.
+
+    `best_price_changes` counts the products whose best price is another now.
+    """
 
     applied: int
     stale: int
     changes: int
+    best_price_changes: int
     observed_first: datetime | None
 
 
 class RecordOffers:
-    """Stores what changed. Repeated and late lists are ignored by revision, so it may be called again at any time."""
+    """Stores what changed. Repeated and late lists are ignored by revision, so it may be called again at any time.
 
-    def __init__(self, database: Database, snapshots: Snapshots) -> None:
+    Args:
+        database: where history is.
+        snapshots: what is known of products without asking it.
+        events_of: what is to be published of lists, by the outbox, if they are stored.
+    """
+
+    def __init__(self, database: Database, snapshots: Snapshots, events_of: EventsOf) -> None:
         self._database = database
         self._snapshots = snapshots
+        self._events_of = events_of
 
     async def __call__(self, observed: Mapping[UUID, ObservedList]) -> RecordingResult:
         """Record each product's list.
@@ -70,6 +83,7 @@ class RecordOffers:
             applied=len(recorded),
             stale=len(ids) - len(recorded),
             changes=sum(len(result.row.changes) for result in changed if result.row is not None),
+            best_price_changes=sum(result.derived is not None for result in changed),
             observed_first=min(
                 (result.product.observed_at for result in changed if result.product.observed_at is not None),
                 default=None,
@@ -83,9 +97,10 @@ class RecordOffers:
             return None
         recorded = _record(products, lists)
         if recorded:
+            events = self._events_of(recorded)
             try:
                 async with self._database.transaction() as connection:
-                    await store(connection, recorded)
+                    await store(connection, recorded, events)
             except OvertakenError:
                 return None
             self._snapshots.put(result.product for result in recorded)
@@ -97,7 +112,7 @@ class RecordOffers:
             products = await lock_products(connection, ids)
             recorded = _record(products, lists) if len(products) == len(ids) else None
             if recorded:
-                await store(connection, recorded)
+                await store(connection, recorded, self._events_of(recorded))
         if recorded is not None:
             self._snapshots.put(products)
             self._snapshots.put(result.product for result in recorded)
