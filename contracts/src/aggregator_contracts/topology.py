@@ -16,6 +16,7 @@ from aggregator_contracts.events import (
     ProductRegistrationFailed,
     ProductUpdated,
 )
+from aggregator_contracts.price_events import BackInStock, BestPriceChanged, NewLow
 
 EXCHANGE: Final = "aggregator.events"
 """Durable topic exchange; the routing key of a message is its event's type."""
@@ -72,11 +73,20 @@ CATALOG_OFFERS: Final = Subscription("catalog-api", "offers", (OffersUpdated,))
 CATALOG_REGISTRATIONS: Final = Subscription(
     "catalog-api", "registrations", (ProductRegistered, ProductRegistrationFailed)
 )
+# An alert goes by what was before: of changes that overtake each other it would miss some.
+CATALOG_ALERTS: Final = Subscription("catalog-api", "alerts", (BestPriceChanged, NewLow, BackInStock), ordered=True)
 SYNC_PRODUCTS: Final = Subscription("offers-sync", "products", (ProductCreated, ProductUpdated, ProductDeleted))
 # A history with gaps is wrong: an update that overtakes an earlier one of its product makes that one stale.
 HISTORY_OFFERS: Final = Subscription("price-history", "offers", (OffersUpdated,), ordered=True)
 HISTORY_PRODUCTS: Final = Subscription("price-history", "products", (ProductCreated, ProductDeleted))
 
-SUBSCRIPTIONS: Final = (CATALOG_OFFERS, CATALOG_REGISTRATIONS, SYNC_PRODUCTS, HISTORY_OFFERS, HISTORY_PRODUCTS)
+SUBSCRIPTIONS: Final = (
+    CATALOG_OFFERS,
+    CATALOG_REGISTRATIONS,
+    CATALOG_ALERTS,
+    SYNC_PRODUCTS,
+    HISTORY_OFFERS,
+    HISTORY_PRODUCTS,
+)
 SERVICES: Final = tuple(dict.fromkeys(subscription.service for subscription in SUBSCRIPTIONS))
 """Those that consume; the names of their broker accounts, too."""

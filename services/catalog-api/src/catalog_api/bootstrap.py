@@ -7,8 +7,9 @@ from datetime import timedelta
 
 from fastapi import FastAPI
 
-from aggregator_contracts.topology import CATALOG_OFFERS, CATALOG_REGISTRATIONS
+from aggregator_contracts.topology import CATALOG_ALERTS, CATALOG_OFFERS, CATALOG_REGISTRATIONS
 from catalog_api.clients.price_history import PriceHistory
+from catalog_api.clients.recorded_prices import RecordedPrices
 from catalog_api.clients.webhook_targets import CheckTarget
 from catalog_api.clients.webhooks import WebhookCaller
 from catalog_api.db.database import Database
@@ -23,7 +24,10 @@ from catalog_api.use_cases.catalog import Catalog
 from catalog_api.use_cases.change_product import ChangeProduct, DeleteProduct
 from catalog_api.use_cases.check_tokens import CheckTokens
 from catalog_api.use_cases.create_products import CreateProducts
+from catalog_api.use_cases.dry_run_alert import DryRunAlert
+from catalog_api.use_cases.fire_alerts import FireAlerts
 from catalog_api.use_cases.import_products import ImportProducts
+from catalog_api.use_cases.manage_alerts import ForgetOldFirings, ManageAlerts
 from catalog_api.use_cases.manage_tokens import ManageTokens
 from catalog_api.use_cases.manage_webhooks import ManageWebhooks
 from catalog_api.use_cases.rebuild_offers import RebuildOffers
@@ -50,8 +54,9 @@ def http_application(settings: ServeSettings) -> FastAPI:
         csv_timeout=settings.price_history_csv_timeout_seconds,
         token=settings.price_history_token,
     )
+    read = ProductReads(database)
     catalog = Catalog(
-        read=ProductReads(database),
+        read=read,
         create=CreateProducts(database),
         once=AnswerOnce(database),
         change=ChangeProduct(database),
@@ -63,6 +68,8 @@ def http_application(settings: ServeSettings) -> FastAPI:
             CheckTarget(settings.webhook_targets),
             Seals(keys_of(settings.webhook_secret_keys)),
         ),
+        alerts=ManageAlerts(database),
+        dry_run_alert=DryRunAlert(read, RecordedPrices(price_history)),
     )
     credentials = CheckTokens(database, fresh_seconds=settings.access_cache_seconds)
 
@@ -86,6 +93,7 @@ class Worker:
     forget_expired_keys: ForgetExpiredKeys
     send_webhooks: SendWebhooks
     forget_deliveries: ForgetDeliveries
+    forget_old_firings: ForgetOldFirings
     readiness: Readiness
 
 
@@ -103,6 +111,7 @@ def worker(settings: WorkSettings) -> Worker:
     consumer = EventConsumer(settings.rabbitmq_url, transient=(DatabaseUnavailableError,))
     consumer.subscribe(CATALOG_OFFERS, ApplyOffers(database))
     consumer.subscribe(CATALOG_REGISTRATIONS, ApplyRegistration(database))
+    consumer.subscribe(CATALOG_ALERTS, FireAlerts(database))
     return Worker(
         database=database,
         publisher=publisher,
@@ -121,6 +130,7 @@ def worker(settings: WorkSettings) -> Worker:
             ),
         ),
         forget_deliveries=ForgetDeliveries(database, timedelta(days=settings.webhook_retention_days)),
+        forget_old_firings=ForgetOldFirings(database),
         readiness=Readiness(
             {"database": database.check, "database_disk": database.disk.check, "broker": consumer.check}
         ),

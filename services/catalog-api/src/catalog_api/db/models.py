@@ -154,4 +154,60 @@ webhook_attempts = sa.Table(
     sa.Index("webhook_attempts_by_delivery", "webhook_id", "delivery_id", "id"),
 )
 
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("name", sa.Text),
+    # Null for all products.
+    sa.Column("product_id", sa.Uuid, sa.ForeignKey("products.id", ondelete="CASCADE")),
+    # A webhook that alerts go to is not deleted.
+    sa.Column("webhook_id", sa.Uuid, sa.ForeignKey("webhooks.id"), nullable=False),
+    # As in the API.
+    sa.Column("condition", pg.JSON, nullable=False),
+    sa.Column("cooldown_seconds", sa.Integer, nullable=False),
+    sa.Column("hysteresis_percent", sa.Double, nullable=False),
+    sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.Column("firings_count", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("last_fired_at", sa.DateTime(timezone=True)),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Index("alerts_by_creation", "created_at", "id"),
+    sa.Index("alerts_by_product", "product_id"),
+    sa.Index("alerts_by_webhook", "webhook_id"),
+)
+
+alert_states = sa.Table(
+    "alert_states",
+    metadata,
+    sa.Column("alert_id", sa.Uuid, sa.ForeignKey("alerts.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("product_id", sa.Uuid, sa.ForeignKey("products.id", ondelete="CASCADE"), primary_key=True),
+    # When the fact that made it so happened: what is not later was seen before.
+    sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("armed", sa.Boolean, nullable=False),
+    sa.Column("fired_at", sa.DateTime(timezone=True)),
+    sa.Column("fired_price", sa.BigInteger),
+    # Packed: up to 101 pairs, written whole with each change of the price.
+    sa.Column("extremes", sa.LargeBinary, nullable=False),
+    sa.Index("alert_states_by_product", "product_id"),
+    # Room for updates on the same page.
+    postgresql_with={"fillfactor": "80"},
+)
+
+alert_firings = sa.Table(
+    "alert_firings",
+    metadata,
+    # The id of the webhook's message, too. Made of what fired, so that the same is not told twice.
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("alert_id", sa.Uuid, sa.ForeignKey("alerts.id", ondelete="CASCADE"), nullable=False),
+    # No foreign key: what was told stays when the product goes.
+    sa.Column("product_id", sa.Uuid, nullable=False),
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("price", sa.BigInteger, nullable=False),
+    sa.Column("reference", sa.BigInteger),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Index("alert_firings_by_alert", "alert_id", "at", "id"),
+    sa.Index("alert_firings_by_age", "created_at"),
+)
+
 outbox = outbox_table(metadata)

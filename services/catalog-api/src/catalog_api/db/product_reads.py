@@ -13,6 +13,7 @@ from catalog_api.domain.product import Product
 _BY_ID: Final = f"SELECT {PRODUCT_COLUMNS} FROM {PRODUCT_TABLES} WHERE p.id = $1"  # noqa: S608 - constants
 _OFFERS: Final = "SELECT product_id, observed_at, offers FROM product_offers WHERE product_id = $1"
 _EXISTS: Final = "SELECT 1 FROM products WHERE id = $1"
+_IDS: Final = "SELECT id FROM products ORDER BY id LIMIT $1"
 
 RARE: Final = 10_000
 """Up to so many matches a search finds them all by the words' index and sorts them; beyond, it walks the sort's index
@@ -61,6 +62,11 @@ class ProductReads:
         async with self._database.reading() as connection:
             if await connection.fetchval(_EXISTS, product_id) is None:
                 raise ProductNotFoundError(product_id)
+
+    async def ids(self, limit: int) -> list[UUID]:
+        """The ids of at most `limit` products, the oldest first."""
+        async with self._database.reading() as connection:
+            return [row[0] for row in await connection.fetch(_IDS, limit)]
 
     async def offers(self, product_id: UUID) -> OfferList:
         """The offers of a product, cheapest first, then by id.

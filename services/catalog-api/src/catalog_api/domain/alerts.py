@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final, Literal
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import msgspec
 import uuid_utils.compat
@@ -93,6 +93,22 @@ class Alert(msgspec.Struct, frozen=True):
     last_fired_at: datetime | None
     created_at: datetime
     updated_at: datetime
+
+
+class LoggedFiring(msgspec.Struct, frozen=True):
+    """A firing as it is logged; `id` is that of the message that its webhook is sent."""
+
+    id: UUID
+    alert_id: UUID
+    product_id: UUID
+    at: datetime
+    price: int
+    reference: int | None
+
+
+def firing_id(alert_id: UUID, product_id: UUID, at: datetime) -> UUID:
+    """The id of an alert's firing for a product at a change of its price: the same however often it is found."""
+    return uuid5(alert_id, f"{product_id} {at.astimezone(UTC).isoformat()}")
 
 
 @lru_cache(maxsize=MAX_ALERTS)

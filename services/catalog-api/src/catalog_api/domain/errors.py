@@ -54,8 +54,34 @@ class WebhookDisabledError(CatalogError):
     """A webhook that is disabled is sent nothing."""
 
 
+class WebhookInUseError(CatalogError):
+    """A webhook that alerts go to is not deleted."""
+
+
 class TooManyWebhooksError(CatalogError):
     """There are as many as there may be."""
+
+
+@dataclass
+class AlertNotFoundError(CatalogError):
+    """No alert has this id: it never had, or it was deleted, maybe with its product."""
+
+    alert_id: UUID
+
+
+@dataclass
+class UnknownReferenceError(CatalogError):
+    """What the field `field` of an alert names is not there: its product or its webhook."""
+
+    field: str
+
+
+@dataclass
+class TooManyAlertsError(CatalogError):
+    """There are as many alerts as there may be, `limit`; `on_all` where that is of those on all products."""
+
+    limit: int
+    on_all: bool
 
 
 class InvalidCursorError(CatalogError):

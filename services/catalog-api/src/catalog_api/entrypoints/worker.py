@@ -14,6 +14,7 @@ PURGE_SECONDS: Final = 600.0
 
 expired_keys: Final = Counter("aggregator_catalog_idempotency_keys_expired_total", "Idempotency keys deleted by age")
 old_deliveries: Final = Counter("aggregator_webhook_deliveries_forgotten_total", "Deliveries deleted by age")
+old_firings: Final = Counter("aggregator_catalog_alert_firings_forgotten_total", "Logged firings deleted by age")
 
 
 async def work(settings: WorkSettings) -> None:
@@ -27,6 +28,7 @@ async def work(settings: WorkSettings) -> None:
                 "webhooks": parts.send_webhooks.run,
                 "idempotency-keys": lambda stopping: forget(parts.forget_expired_keys, expired_keys, stopping),
                 "webhook-deliveries": lambda stopping: forget(parts.forget_deliveries, old_deliveries, stopping),
+                "alert-firings": lambda stopping: forget(parts.forget_old_firings, old_firings, stopping),
             },
             readiness=parts.readiness,
             health_port=settings.health_port,

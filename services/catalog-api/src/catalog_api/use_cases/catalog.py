@@ -7,6 +7,8 @@ from catalog_api.db.product_reads import ProductReads
 from catalog_api.use_cases.answer_once import AnswerOnce
 from catalog_api.use_cases.change_product import ChangeProduct, DeleteProduct
 from catalog_api.use_cases.create_products import CreateProducts
+from catalog_api.use_cases.dry_run_alert import DryRunAlert
+from catalog_api.use_cases.manage_alerts import ManageAlerts
 from catalog_api.use_cases.manage_tokens import ManageTokens
 from catalog_api.use_cases.manage_webhooks import ManageWebhooks
 
@@ -23,3 +25,5 @@ class Catalog:
     price_history: PriceHistory
     tokens: ManageTokens
     webhooks: ManageWebhooks
+    alerts: ManageAlerts
+    dry_run_alert: DryRunAlert

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog_api.clients.webhook_targets import CheckTarget
-from catalog_api.db import webhook_log, webhooks
+from catalog_api.db import alert_states, alerts, webhook_log, webhooks
 from catalog_api.db.database import Database
 from catalog_api.db.webhook_deliveries import enqueue
 from catalog_api.domain.delivery import DeliveryState
@@ -17,6 +17,7 @@ from catalog_api.domain.errors import (
     DeliveryNotFoundError,
     TooManyWebhooksError,
     WebhookDisabledError,
+    WebhookInUseError,
     WebhookNotFoundError,
 )
 from catalog_api.domain.signatures import new_secret
@@ -90,8 +91,12 @@ class ManageWebhooks:
 
         Raises:
             WebhookNotFoundError: there is none.
+            WebhookInUseError: alerts go to it.
         """
         async with self.database.transaction() as connection:
+            await alert_states.hold(connection)
+            if await alerts.any_goes_to(connection, webhook_id):
+                raise WebhookInUseError
             if not await webhooks.delete(connection, webhook_id):
                 raise WebhookNotFoundError(webhook_id)
 

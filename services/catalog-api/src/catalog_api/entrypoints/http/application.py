@@ -9,9 +9,10 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from catalog_api.entrypoints.http.access import needed_scope
+from catalog_api.entrypoints.http.alerts import add_alert_routes
 from catalog_api.entrypoints.http.body_limit import BodyLimit
 from catalog_api.entrypoints.http.changing import add_changing_routes
-from catalog_api.entrypoints.http.costly import is_batch, may_stream_csv
+from catalog_api.entrypoints.http.costly import is_batch, is_dry_run, may_stream_csv
 from catalog_api.entrypoints.http.creation import add_creation_routes
 from catalog_api.entrypoints.http.event_documentation import event_documentation_routes
 from catalog_api.entrypoints.http.forwarding import add_forwarding_routes
@@ -40,6 +41,8 @@ from http_api import (
 from lifecycle import Readiness, health_routes
 
 REQUEST_SECONDS: Final = request_histogram("aggregator_catalog_http_request_seconds")
+MAX_DRY_RUNS: Final = 4
+"""Dry runs at once: each keeps this process and price-history busy for up to ten seconds."""
 DESCRIPTION: Final = (
     "Products, the offers for them, and how their prices move. Errors are RFC 9457 problems. "
     f"What other systems may subscribe to: [the events]({EVENT_DOCUMENTATION})."
@@ -73,6 +76,7 @@ def create_application(
     add_creation_routes(app.router, catalog)
     add_changing_routes(app.router, catalog)
     add_forwarding_routes(app.router, catalog)
+    add_alert_routes(app.router, catalog)
     access_required = settings.api_auth == "required"
     add_token_routes(app.router, catalog.tokens, access_required=access_required)
     add_webhook_routes(app.router, catalog.webhooks)
@@ -85,6 +89,7 @@ def create_application(
     app.add_middleware(
         InFlightLimit, limit=settings.http_max_csv_in_flight, kind="CSV histories", counts=may_stream_csv
     )
+    app.add_middleware(InFlightLimit, limit=MAX_DRY_RUNS, kind="dry runs", counts=is_dry_run)
     _add_access(app, credentials, settings)
     app.add_middleware(InFlightLimit, limit=settings.http_max_requests_in_flight)
     if settings.cors_allowed_origins:

@@ -2,12 +2,17 @@
 
 from starlette.types import Scope
 
-from catalog_api.entrypoints.http.routing import BATCH_PATH, PRODUCTS
+from catalog_api.entrypoints.http.routing import BATCH_PATH, DRY_RUN, PRODUCTS
 
 
 def is_batch(scope: Scope) -> bool:
     """Whether its body may have 8 MiB."""
     return bool(scope.get("path") == BATCH_PATH)
+
+
+def is_dry_run(scope: Scope) -> bool:
+    """Whether it may read the recorded prices of many products."""
+    return bool(scope.get("path") == DRY_RUN)
 
 
 def may_stream_csv(scope: Scope) -> bool:

@@ -121,6 +121,57 @@ DELIVERY: Final[dict[str, Any]] = {
 }
 _NEW_DELIVERY: Final = DELIVERY | {"next_attempt_at": DELIVERY["created_at"], "attempts": []}
 _WITH_SECRET: Final = WEBHOOK | {"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="}
+ALERT_INPUT: Final[dict[str, Any]] = {
+    "name": "Mower below 900",
+    "product_id": PRODUCT["id"],
+    "condition": {"type": "best_price_at_or_below", "price": 900},
+    "webhook_id": "01936d2e-7c1a-7cc0-8000-0a1b2c3d4e5f",
+    "cooldown_seconds": 3600,
+    "hysteresis_percent": 1,
+}
+ALERT: Final[dict[str, Any]] = {
+    "id": "01936d2e-7c1a-7cc0-8000-a1e7a1e7a1e7",
+    **ALERT_INPUT,
+    "enabled": True,
+    "firings_count": 1,
+    "last_fired_at": "2026-11-22T21:00:00.123456Z",
+    "created_at": "2026-11-22T20:00:00.123456Z",
+    "updated_at": "2026-11-22T20:00:00.123456Z",
+}
+ALERT_PATCH: Final = {"condition": {"type": "drop", "percent": 7.5, "window": "24h"}}
+DRY_RUN_INPUT: Final[dict[str, Any]] = {
+    "product_id": None,
+    "condition": {"type": "new_low", "over": "30d"},
+    "from": "2026-11-15T21:00:00Z",
+    "to": "2026-11-22T21:00:00Z",
+}
+FOUND_FIRING: Final[dict[str, Any]] = {
+    "product_id": PRODUCT["id"],
+    "at": "2026-11-22T21:00:00.123456Z",
+    "price": 899,
+    "reference": 900,
+}
+DRY_RUN: Final[dict[str, Any]] = {
+    "from": "2026-11-15T21:00:00Z",
+    "to": "2026-11-22T21:00:00Z",
+    "firings_count": 1,
+    "firings": [FOUND_FIRING],
+    "examined": {"products": 12, "changes": 3456, "complete": True, "stopped_by": None},
+}
+ALERT_FIRED: Final[dict[str, Any]] = {
+    "type": "alert.fired",
+    "timestamp": FOUND_FIRING["at"],
+    "data": {
+        "alert_id": ALERT["id"],
+        "name": ALERT["name"],
+        "condition": ALERT["condition"],
+        **FOUND_FIRING,
+    },
+}
+FIRINGS: Final[dict[str, Any]] = {
+    "items": [{"id": "8a4f8f0e-2b5d-5d3c-9a53-0f2c9d1e7b6a", **FOUND_FIRING}],
+    "next_cursor": None,
+}
 ANSWERS: Final = {
     "create_product": PRODUCT
     | {"registration": "pending", "best_price": None, "offers_count": 0, "offers_observed_at": None},
@@ -143,5 +194,11 @@ ANSWERS: Final = {
     "test_webhook": _NEW_DELIVERY,
     "list_deliveries": {"items": [DELIVERY], "next_cursor": None},
     "redeliver": _NEW_DELIVERY,
+    "create_alert": ALERT | {"firings_count": 0, "last_fired_at": None},
+    "list_alerts": {"items": [ALERT], "next_cursor": None},
+    "read_alert": ALERT,
+    "change_alert": ALERT | ALERT_PATCH,
+    "list_firings": FIRINGS,
+    "dry_run_alert": DRY_RUN,
 }
 """What each operation answers when all is well, by its id."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from catalog_api.entrypoints.http import examples, webhook_documentation
+from catalog_api.entrypoints.http.alert_schemas import AlertInput, AlertPatch, DryRunInput
 from catalog_api.entrypoints.http.bodies import JSON
 from catalog_api.entrypoints.http.schemas import BatchInput, Problem, ProductInput, ProductPatch
 from catalog_api.entrypoints.http.token_schemas import TokenInput
@@ -95,6 +96,7 @@ def _made(app: FastAPI, *, access_required: bool) -> dict[str, Any]:
     schema["webhooks"] = webhook_documentation.section(_REFERENCE)
     models: list[type[BaseModel]] = [
         *(Problem, ProductInput, ProductPatch, BatchInput, TokenInput, WebhookInput, WebhookPatch, RotationInput),
+        *(AlertInput, AlertPatch, DryRunInput),
         *webhook_documentation.models(),
     ]
     _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=_REFERENCE)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from catalog_api.domain.errors import (
+    AlertNotFoundError,
     DatabaseUnavailableError,
     DeliveryNotFoundError,
     IdempotencyKeyInFlightError,
@@ -13,9 +14,12 @@ from catalog_api.domain.errors import (
     ProductNotFoundError,
     TargetRefusedError,
     TokenNotFoundError,
+    TooManyAlertsError,
     TooManyWebhooksError,
+    UnknownReferenceError,
     VersionMismatchError,
     WebhookDisabledError,
+    WebhookInUseError,
     WebhookNotFoundError,
 )
 from catalog_api.domain.webhooks import MOST_WEBHOOKS
@@ -32,7 +36,16 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = {
         422, "The body is not valid.", [{"pointer": "/url", "detail": error.reason}]
     ),
     WebhookDisabledError: fixed(409, "The webhook is disabled: it is sent nothing."),
+    WebhookInUseError: fixed(409, "Alerts are told to this webhook: delete them first, or give them another."),
     TooManyWebhooksError: fixed(409, f"There are {MOST_WEBHOOKS} webhooks, which is as many as there may be."),
+    AlertNotFoundError: lambda _, error: problem_response(404, f"There is no alert {error.alert_id}."),
+    UnknownReferenceError: lambda _, error: problem_response(
+        422, "The body is not valid.", [{"pointer": f"/{error.field}", "detail": "is not there"}]
+    ),
+    TooManyAlertsError: lambda _, error: problem_response(
+        409,
+        f"There are {error.limit} alerts{' on all products' if error.on_all else ''}, as many as there may be.",
+    ),
     VersionMismatchError: lambda _, error: problem_response(
         412, f"The product is at version {error.version}, which If-Match does not name."
     ),

@@ -16,6 +16,9 @@ from http_api import API, RequestRefusedError, pointer
 PRODUCTS: Final = f"{API}/products"
 BATCH_PATH: Final = f"{PRODUCTS}/batch"
 PRODUCT: Final = f"{PRODUCTS}/{{product_id:product_id}}"
+ALERTS: Final = f"{API}/alerts"
+DRY_RUN: Final = f"{ALERTS}/dry-run"
+ALERT: Final = f"{ALERTS}/{{alert_id:alert_id}}"
 
 _CANONICAL: Final = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -35,10 +38,11 @@ CanonicalId = BeforeValidator(canonical_id)
 ProductId = Annotated[UUID, CanonicalId, Path(description="A product's id.")]
 
 
-class _ProductIdSegment(Convertor[str]):
-    """A path segment, but not `batch`: so `GET /products/batch` is 405 and not an id that is malformed."""
+AlertId = Annotated[UUID, CanonicalId, Path(description="An alert's id.")]
 
-    regex = "(?!batch(?:/|$))[^/]+"
+
+class _Segment(Convertor[str]):
+    """A path segment."""
 
     def convert(self, value: str) -> str:
         return value
@@ -47,7 +51,20 @@ class _ProductIdSegment(Convertor[str]):
         return value
 
 
+class _ProductIdSegment(_Segment):
+    """A path segment, but not `batch`: so `GET /products/batch` is 405 and not an id that is malformed."""
+
+    regex = "(?!batch(?:/|$))[^/]+"
+
+
+class _AlertIdSegment(_Segment):
+    """A path segment, but not `dry-run`, for the same reason."""
+
+    regex = "(?!dry-run(?:/|$))[^/]+"
+
+
 register_url_convertor("product_id", _ProductIdSegment())
+register_url_convertor("alert_id", _AlertIdSegment())
 
 
 class StrictRoute(APIRoute):

@@ -1,9 +1,10 @@
 """The JSON that is taken, checked by these models, and the JSON that is given, which they only describe."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
+import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from catalog_api.domain.product import (
@@ -47,6 +48,22 @@ Description = Annotated[
         }
     ),
 ]
+
+
+_RFC3339: Final = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+def instant(raw: Any) -> datetime:
+    """The RFC 3339 time, in UTC.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        moment: datetime = msgspec.convert(raw, _RFC3339)
+        return moment.astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError):
+        raise ValueError("must be a time such as 2027-01-01T00:00:00Z (RFC 3339)") from None
 
 
 class Input(BaseModel):

@@ -1,25 +1,19 @@
 """The JSON of access tokens."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
-import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from catalog_api.domain.access import TOKEN_ID_PATTERN, TokenScope
-from catalog_api.entrypoints.http.schemas import Input, Name, without_default
-
-_RFC3339: Final = Annotated[datetime, msgspec.Meta(tz=True)]
+from catalog_api.entrypoints.http.schemas import Input, Name, instant, without_default
 
 
-def _instant(raw: Any) -> datetime:
-    try:
-        instant: datetime = msgspec.convert(raw, _RFC3339).astimezone(UTC)
-    except (msgspec.ValidationError, OverflowError):
-        raise ValueError("must be a time such as 2027-01-01T00:00:00Z (RFC 3339)") from None
-    if instant <= datetime.now(UTC):
+def _expiry(raw: Any) -> datetime:
+    expiry = instant(raw)
+    if expiry <= datetime.now(UTC):
         raise ValueError("must be in the future")
-    return instant
+    return expiry
 
 
 def _scopes(names: Any) -> list[TokenScope]:
@@ -47,7 +41,7 @@ Scopes = Annotated[
 ]
 Expiry = Annotated[
     datetime | None,
-    BeforeValidator(lambda raw: None if raw is None else _instant(raw)),
+    BeforeValidator(lambda raw: None if raw is None else _expiry(raw)),
     WithJsonSchema(
         {
             "anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}],

@@ -6,10 +6,13 @@ from pydantic import BaseModel
 
 from catalog_api.domain.webhooks import TEST_TYPE
 from catalog_api.entrypoints.http import examples
+from catalog_api.entrypoints.http.alert_schemas import AlertFired
 from catalog_api.entrypoints.http.bodies import JSON
 from catalog_api.entrypoints.http.webhook_schemas import TestMessage
+from catalog_api.use_cases.fire_alerts import FIRED
 
 MESSAGES: Final[dict[str, tuple[type[BaseModel], str, dict[str, Any]]]] = {
+    FIRED: (AlertFired, "Sent when an alert fires.", examples.ALERT_FIRED),
     TEST_TYPE: (TestMessage, "Sent when somebody asks for a test.", examples.TEST_MESSAGE),
 }
 """By type: the body, when it is sent, and an example."""

@@ -104,13 +104,13 @@ def _add_routes_of_webhooks(router: APIRouter, webhooks: ManageWebhooks) -> None
     @router.delete(
         _WEBHOOK,
         status_code=204,
-        responses=problem_responses(404, 422),
+        responses=problem_responses(404, 422) | conflict("Alerts are told to the webhook."),
         summary="Delete a webhook",
         operation_id="delete_webhook",
         tags=["webhooks"],
     )
     async def delete_webhook(webhook_id: WebhookId) -> Response:
-        """Its secrets and its deliveries go with it."""
+        """Its secrets and its deliveries go with it. Alerts that are told to it are to be deleted or changed before."""
         await webhooks.delete(webhook_id)
         return Response(status_code=204)
 
