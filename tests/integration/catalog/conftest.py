@@ -7,11 +7,13 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 import asyncpg
 import psycopg2
 import pytest
+import sqlalchemy as sa
 import uvicorn
 from aiohttp import web
 from fastapi import FastAPI
@@ -20,11 +22,13 @@ from yarl import URL
 from catalog_api import bootstrap
 from catalog_api.db.database import Database
 from catalog_api.db.migrate import migrate
+from catalog_api.domain.webhooks import new_id
 from catalog_api.settings import ServeSettings
 from devstack.conditions import wait_until
 from lifecycle.http import http_server
 
 PRODUCT = {"name": "Benzinová sekačka Dosquarna", "description": "Nejlepší sekačka na trhu. TLDR"}
+TABLES = ("alerts", "products", "idempotency_keys", "outbox", "access_tokens", "webhooks", "webhook_deliveries")
 UNKNOWN = "01936d2e-7c1a-7cc0-8000-5a7b1c2d3e4f"
 
 
@@ -110,7 +114,15 @@ def migrated_dsn(service_database: Callable[[Callable[[str], object]], str]) -> 
 def catalog_dsn(migrated_dsn: str) -> str:
     """A catalog database without anything in it. Emptying one is quicker than copying and dropping one."""
     with contextlib.closing(psycopg2.connect(migrated_dsn)) as connection, connection:
-        for table in ("products", "idempotency_keys", "outbox", "access_tokens", "webhooks", "webhook_deliveries"):
+        for table in (
+            "alerts",
+            "products",
+            "idempotency_keys",
+            "outbox",
+            "access_tokens",
+            "webhooks",
+            "webhook_deliveries",
+        ):
             connection.cursor().execute(f"DELETE FROM {table}")  # noqa: S608 - constants
     return migrated_dsn
 
@@ -197,6 +209,17 @@ async def database(catalog_dsn: str) -> AsyncIterator[Database]:
     database = Database(catalog_dsn, application_name="test", pool_size=5, pool_timeout=5, statement_timeout=10)
     async with database:
         yield database
+
+
+async def make_webhook(database: Database, disabled_because: str | None = None) -> UUID:
+    """A webhook that nobody listens at."""
+    made = new_id()
+    async with database.transaction() as connection:
+        await connection.execute(
+            sa.text("INSERT INTO webhooks (id, url, description, disabled_because) VALUES (:id, :url, '', :because)"),
+            {"id": made, "url": "https://example.com/", "because": disabled_because},
+        )
+    return made
 
 
 @pytest.fixture
