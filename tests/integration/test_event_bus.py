@@ -466,6 +466,41 @@ async def test_copies_on_an_ordered_queue_take_turns_instead_of_overtaking_each_
         assert ids(await standby.holds(len(second))) == ids(second)
 
 
+async def test_a_copy_that_stops_with_messages_of_an_ordered_queue_in_hand_is_not_overtaken(
+    rabbitmq_url: str, publisher: EventPublisher
+) -> None:
+    moment = datetime.now(UTC)
+    events = [
+        OffersUpdated.of([OffersUpdate(product_id=UUID(int=1), revision=n, observed_at=moment, offers=[])])
+        for n in range(1, 101)
+    ]
+    handled: list[str] = []
+    busy, rest = asyncio.Event(), Inbox()
+
+    async def slowly(event: Event) -> None:
+        busy.set()
+        await asyncio.sleep(0.05)
+        handled.append(event.id)
+
+    async def at_once(event: Event) -> None:
+        handled.append(event.id)
+        await rest(event)
+
+    async with AsyncExitStack() as copies:
+        leader = await copies.enter_async_context(AsyncExitStack())
+        await leader.enter_async_context(consuming(rabbitmq_url, slowly, HISTORY_OFFERS))
+        await publisher.publish(events[:1])
+        await asyncio.wait_for(busy.wait(), 10)
+        await copies.enter_async_context(consuming(rabbitmq_url, at_once, HISTORY_OFFERS))
+        await publisher.publish(events[1:])
+        await leader.aclose()
+        async with asyncio.timeout(10):
+            while len(set(handled)) < len(events):
+                await rest.holds(len(rest.events) + 1)
+    # What comes again is known by its id; what is handled for the first time, is so in order.
+    assert list(dict.fromkeys(handled)) == ids(events)
+
+
 async def test_readiness_follows_the_connection(rabbitmq_url: str) -> None:
     consumer = EventConsumer(rabbitmq_url)
     with pytest.raises(ConnectionError):

@@ -159,9 +159,10 @@ class Connection:
                 async with asyncio.timeout(seconds):
                     await self.broker.stop()
         finally:
-            await self._hang_up()
+            await self.hang_up()
 
-    async def _hang_up(self) -> None:
+    async def hang_up(self) -> None:
+        """Close the connection under the broker's consumers, without cancelling them first."""
         # FastStream comes to this last, if it is not cut short before. A connection left open is opened again and again
         # by the client library. It goes on closing after us, should the other end keep it waiting.
         if self.broker.amqp is None or self.broker.amqp.is_closed:

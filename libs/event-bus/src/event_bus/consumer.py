@@ -15,6 +15,7 @@ comes again when the connection or the process is lost before its ack.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -38,6 +39,8 @@ LAST_PAUSE_SECONDS: Final = 5.0
 HOLD_SECONDS: Final = 15 * 60.0
 """Held longer, messages go back to the queue: the broker cuts off a consumer that does not ack within half an hour."""
 WATCH_SECONDS: Final = 10.0
+FINISH_SECONDS: Final = 3.0
+"""How long messages of ordered queues that are in hand may take to be handled when the process stops."""
 ANSWER_SECONDS: Final = 10.0
 """A broker that leaves a question open for so long is as good as gone, and another node may be there."""
 
@@ -125,8 +128,22 @@ class EventConsumer:
             await self._watch(connection, stopping)
         finally:
             self._connection = None
+            if stopping.is_set():
+                await self._let_go_in_order(connection, deliveries)
             await connection.close()
             await self._moves.stop()
+
+    async def _let_go_in_order(self, connection: Connection, deliveries: Sequence["_Deliveries"]) -> None:
+        # Whoever stands by for an ordered queue is told to go on when this consumer is cancelled, which is how a
+        # connection is closed politely: it would overtake the messages that are in hand here. So these are finished,
+        # later ones are left, and when the connection goes, they go back before the next consumer has its turn.
+        ordered = [delivery for delivery in deliveries if delivery.ordered]
+        if ordered:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FINISH_SECONDS):
+                    for delivery in ordered:
+                        await delivery.finished()
+            await connection.hang_up()
 
     async def _watch(self, connection: Connection, stopping: asyncio.Event) -> None:
         probing = asyncio.create_task(self._probe(connection))
@@ -175,6 +192,18 @@ class _Deliveries:
         self._moves = moves
         self._transient = transient
         self._stopping = stopping
+        self._in_hand = 0
+        self._empty_handed = asyncio.Event()
+        self._empty_handed.set()
+
+    @property
+    def ordered(self) -> bool:
+        """Whether one consumer at a time has the queue's messages."""
+        return self._route.subscription.ordered
+
+    async def finished(self) -> None:
+        """Return when no message is in hand."""
+        await self._empty_handed.wait()
 
     def attach(self, prefetch: int) -> None:
         """Have the connection's broker deliver to this object once it starts."""
@@ -191,6 +220,19 @@ class _Deliveries:
         subscriber(self._deliver)
 
     async def _deliver(self, message: RabbitMessage) -> None:
+        if self.ordered and self._stopping.is_set():
+            message.clear_cache()
+            return
+        self._in_hand += 1
+        self._empty_handed.clear()
+        try:
+            await self._handle(message)
+        finally:
+            self._in_hand -= 1
+            if not self._in_hand:
+                self._empty_handed.set()
+
+    async def _handle(self, message: RabbitMessage) -> None:
         queue = self._route.subscription.queue
         try:
             with loss_as_error():
