@@ -114,15 +114,7 @@ def migrated_dsn(service_database: Callable[[Callable[[str], object]], str]) -> 
 def catalog_dsn(migrated_dsn: str) -> str:
     """A catalog database without anything in it. Emptying one is quicker than copying and dropping one."""
     with contextlib.closing(psycopg2.connect(migrated_dsn)) as connection, connection:
-        for table in (
-            "alerts",
-            "products",
-            "idempotency_keys",
-            "outbox",
-            "access_tokens",
-            "webhooks",
-            "webhook_deliveries",
-        ):
+        for table in TABLES:
             connection.cursor().execute(f"DELETE FROM {table}")  # noqa: S608 - constants
     return migrated_dsn
 

@@ -160,10 +160,17 @@ async def test_there_are_bounds_on_their_number(api: Api, webhook: str, monkeypa
     on_all = await make(api, webhook)
     on_one = await make(api, webhook, product_id=product)
     body = {"condition": BELOW, "webhook_id": webhook}
-    assert "1 alerts on all" in (await api("POST", "/alerts", json=body)).problem(422)["detail"]
+    assert "1 alerts on all" in (await api("POST", "/alerts", json=body)).problem(409)["detail"]
     reply = await api("PATCH", f"/alerts/{on_one['id']}", json={"product_id": None})
-    assert "1 alerts on all" in reply.problem(422)["detail"]
+    assert "1 alerts on all" in reply.problem(409)["detail"]
     assert (await api("PATCH", f"/alerts/{on_all['id']}", json={"name": "still"})).status == 200
     await make(api, webhook, product_id=product)
     reply = await api("POST", "/alerts", json=body | {"product_id": product})
-    assert "3 alerts" in reply.problem(422)["detail"]
+    assert "3 alerts" in reply.problem(409)["detail"]
+
+
+async def test_a_webhook_that_alerts_go_to_is_not_deleted(api: Api, webhook: str) -> None:
+    alert = (await make(api, webhook))["id"]
+    assert "Alerts" in (await api("DELETE", f"/webhooks/{webhook}")).problem(409)["detail"]
+    await api("DELETE", f"/alerts/{alert}")
+    assert (await api("DELETE", f"/webhooks/{webhook}")).status == 204
