@@ -138,6 +138,12 @@ class TestDropAndRise:
         assert prices(self.drop, [(1, 0), (2, 0)], 0) == []
         assert prices(rule(Drop(100, "1h")), [(1, 1), (2, 0)], 10) == [(2, 0)]
 
+    def test_however_often_a_price_changes_a_hundred_and_one_are_known_of_it(self) -> None:
+        falling = [(n / 600, 100_000 - n) for n in range(4000)]
+        for condition in (Drop(1, "1m"), Rise(1, "1m")):
+            state, _ = run(rule(condition), facts(falling, 100_000))
+            assert len(state.extremes) <= SLOTS + 1
+
     def test_hundredths_of_a_percent_are_exact(self) -> None:
         assert prices(rule(Drop(0.07, "1h")), [(1, 99931)], 100_000) == []
         assert prices(rule(Drop(0.07, "1h")), [(1, 99930)], 100_000) == [(1, 99930)]

@@ -294,6 +294,25 @@ async def test_two_workers_with_the_same_message_at_once_tell_it_once(
     assert (await api("GET", f"/alerts/{alert['id']}")).json["firings_count"] == 20
 
 
+async def test_alerts_are_not_evaluated_while_somebody_changes_them(
+    api: Api, webhook: str, database: Database, sql: Any
+) -> None:
+    product = (await api.create())["id"]
+    await make(api, webhook, product_id=product)
+
+    async def somebody_waits() -> bool:
+        waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted)"
+        return bool(await sql.fetchval(waiting, alert_states._LOCK & 0xFFFFFFFF))
+
+    async with sql.transaction():
+        await sql.execute("SELECT pg_advisory_xact_lock($1)", alert_states._LOCK)
+        evaluating = asyncio.create_task(handle(database, changed((product, 1, 950, 900))))
+        await eventually(somebody_waits)
+        await sql.execute("UPDATE alerts SET enabled = false")
+    await evaluating
+    assert await deliveries(sql) == []
+
+
 async def test_changing_and_deleting_alerts_and_products_meanwhile_breaks_nothing(
     api: Api, webhook: str, database: Database
 ) -> None:

@@ -9,19 +9,11 @@ import sqlalchemy as sa
 
 from catalog_api.db.database import Database
 from catalog_api.db.webhook_deliveries import CHANNEL, enqueue
-from catalog_api.domain.webhooks import Message, message, new_id
+from catalog_api.domain.webhooks import Message, message
+
+from .conftest import make_webhook
 
 AT = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
-
-
-async def webhook(database: Database, disabled_because: str | None = None) -> UUID:
-    made = new_id()
-    async with database.transaction() as connection:
-        await connection.execute(
-            sa.text("INSERT INTO webhooks (id, url, description, disabled_because) VALUES (:id, :url, '', :because)"),
-            {"id": made, "url": "https://example.com/", "because": disabled_because},
-        )
-    return made
 
 
 def told(webhook_id: UUID, message_id: UUID | None = None) -> Message:
@@ -35,7 +27,7 @@ async def stored(database: Database) -> list[tuple[UUID, UUID]]:
 
 
 async def test_a_message_stored_again_is_not_given_again(database: Database) -> None:
-    one, other = sorted([await webhook(database), await webhook(database)])
+    one, other = sorted([await make_webhook(database), await make_webhook(database)])
     shared = uuid4()
     for expected in (2, 0):
         async with database.transaction() as connection:
@@ -44,8 +36,8 @@ async def test_a_message_stored_again_is_not_given_again(database: Database) -> 
 
 
 async def test_webhooks_that_are_disabled_or_deleted_are_given_nothing(database: Database) -> None:
-    live = await webhook(database)
-    dead = [await webhook(database, "switched_off"), await webhook(database, "gone"), uuid4()]
+    live = await make_webhook(database)
+    dead = [await make_webhook(database, "switched_off"), await make_webhook(database, "gone"), uuid4()]
     async with database.transaction() as connection:
         assert await enqueue(connection, [told(id_) for id_ in [*dead, live]]) == 1
         assert await enqueue(connection, []) == 0
@@ -55,7 +47,7 @@ async def test_webhooks_that_are_disabled_or_deleted_are_given_nothing(database:
 async def test_a_message_is_there_when_its_transaction_commits_and_wakes_the_senders_then(
     database: Database, catalog_dsn: str
 ) -> None:
-    one = await webhook(database)
+    one = await make_webhook(database)
     session = await asyncpg.connect(catalog_dsn)
     woken = asyncio.Queue[str]()
     await session.add_listener(CHANNEL, lambda *called: woken.put_nowait(called[-1]))

@@ -13,6 +13,8 @@ from catalog_api.domain.errors import PriceHistoryUnavailableError
 from catalog_api.domain.price_facts import LOW_DAYS, Before
 
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SHORTEST: Final = timedelta(milliseconds=1)
+"""A span that can't have too many changes, which are a microsecond apart at least."""
 
 
 class _Point(msgspec.Struct, gc=False):
@@ -62,6 +64,8 @@ class RecordedPrices:
             try:
                 points = (await self._trend(product_id, start, end, "raw")).points
             except _TooManyPointsError:
+                if end - start <= _SHORTEST:
+                    raise PriceHistoryUnavailableError("it refuses a span however short") from None
                 middle = start + (end - start) / 2
                 spans += [(middle, end), (start, middle)]
                 continue

@@ -6,14 +6,13 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from catalog_api.domain import alerts
-from catalog_api.domain.alerts import MAX_COOLDOWN_SECONDS, WINDOW_PATTERN, Rule, Wish, window_length
+from catalog_api.domain.alerts import MAX_COOLDOWN_SECONDS, Rule, Wish
+from catalog_api.entrypoints.http.condition_schemas import BackInStock, Condition, to_hundredths
 from catalog_api.entrypoints.http.routing import canonical_id
 from catalog_api.entrypoints.http.schemas import Input, Name, instant, without_default
 from catalog_api.use_cases.dry_run_alert import MAX_CHANGES, MAX_LISTED, MAX_PRODUCTS, MAX_SECONDS
 from http_api import RequestRefusedError
 
-MAX_PRICE: Final = 2**63 - 1
 COOLDOWN_SECONDS: Final = 3600
 HYSTERESIS_PERCENT: Final = 1.0
 DRY_RUN_PERIOD: Final = timedelta(days=7)
@@ -26,98 +25,8 @@ def _id(raw: Any) -> UUID:
     return canonical_id(raw)
 
 
-def _to_hundredths(percent: float) -> float:
-    return round(percent, 2)
-
-
-def _window(raw: str) -> str:
-    window_length(raw)
-    return raw
-
-
 Id = Annotated[UUID, BeforeValidator(_id), WithJsonSchema({"type": "string", "format": "uuid"})]
 _Time = Annotated[datetime, BeforeValidator(instant), WithJsonSchema({"type": "string", "format": "date-time"})]
-_Price = Annotated[int, Field(ge=0, le=MAX_PRICE)]
-_Window = Annotated[
-    str,
-    AfterValidator(_window),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "pattern": WINDOW_PATTERN,
-            "description": "How long before a change prices count that were in effect at any instant: `<n>m|h|d`, "
-            "`1m` to `30d`. Reckoned in slots of a hundredth of it, counted from 1970 UTC: that of its first instant "
-            "counts as a whole.",
-            "examples": ["24h"],
-        }
-    ),
-]
-
-
-class BestPriceAtOrBelow(Input):
-    """Holds while there is a best price and it is `price` or lower."""
-
-    type: Literal["best_price_at_or_below"]
-    price: _Price
-
-    def condition(self) -> alerts.Condition:
-        """For the domain."""
-        return alerts.BestPriceAtOrBelow(self.price)
-
-
-class Drop(Input):
-    """Holds while the best price is `percent` or more below the highest one in effect during the window."""
-
-    type: Literal["drop"]
-    percent: Annotated[
-        float, Field(ge=0.01, le=100, description="Rounded to hundredths."), AfterValidator(_to_hundredths)
-    ]
-    window: _Window
-
-    def condition(self) -> alerts.Condition:
-        """For the domain."""
-        return alerts.Drop(self.percent, self.window)
-
-
-class Rise(Input):
-    """Holds while the best price is `percent` or more above the lowest one in effect during the window.
-
-    Never, where that one is 0.
-    """
-
-    type: Literal["rise"]
-    percent: Annotated[
-        float, Field(ge=0.01, le=1_000_000, description="Rounded to hundredths."), AfterValidator(_to_hundredths)
-    ]
-    window: _Window
-
-    def condition(self) -> alerts.Condition:
-        """For the domain."""
-        return alerts.Rise(self.percent, self.window)
-
-
-class NewLow(Input):
-    """The best price falls below any in the last 30 days in UTC, or ever: as in the event `prices.new-low.v1`."""
-
-    type: Literal["new_low"]
-    over: Literal["30d", "ever"]
-
-    def condition(self) -> alerts.Condition:
-        """For the domain."""
-        return alerts.NewLowOver(self.over)
-
-
-class BackInStock(Input):
-    """There is a best price again, after there was none: as in the event `prices.back-in-stock.v1`."""
-
-    type: Literal["back_in_stock"]
-
-    def condition(self) -> alerts.Condition:
-        """For the domain."""
-        return alerts.BackInStockAgain()
-
-
-Condition = Annotated[BestPriceAtOrBelow | Drop | Rise | NewLow | BackInStock, Field(discriminator="type")]
 _PRODUCT_ID: Final = "The product whose best price is watched; null for all products."
 _COOLDOWN: Final = "After a firing none follows for the same product before so many seconds, by the times of prices."
 _HYSTERESIS: Final = (
@@ -126,7 +35,7 @@ _HYSTERESIS: Final = (
     "again if it is so much lower than the one told last, or not lower. Rounded to hundredths."
 )
 Cooldown = Annotated[int, Field(ge=0, le=MAX_COOLDOWN_SECONDS, description=_COOLDOWN)]
-Hysteresis = Annotated[float, Field(ge=0, le=100, description=_HYSTERESIS), AfterValidator(_to_hundredths)]
+Hysteresis = Annotated[float, Field(ge=0, le=100, description=_HYSTERESIS), AfterValidator(to_hundredths)]
 
 
 class _Described(Input):

@@ -71,6 +71,6 @@ def add_changing_routes(router: APIRouter, catalog: Catalog) -> None:
         tags=["products"],
     )
     async def delete_product(request: Request, product_id: ProductId) -> Response:
-        """Its offers go with it, and it is no longer polled."""
+        """Its offers and the alerts on it go with it, and it is no longer polled."""
         await catalog.delete(product_id, precondition(request.headers.getlist("if-match")))
         return Response(status_code=204)
