@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from bench.benchmarks import path
-from bench.outcome import Figure, Record
+from bench.benchmarks import ingest, path
+from bench.outcome import Record
 from bench.report import number
 from bench.system import OFFERS, SIMULATOR
 
@@ -98,8 +98,8 @@ def costs_of(records: Mapping[str, Record]) -> Costs:
         messages=by_name[path.MESSAGES],
         wal_bytes=by_name[path.WAL_BYTES],
         commits=by_name[path.COMMITS],
-        disk_bytes=_first(records["storage"]).median * OFFERS,
-        recorded_per_second=_first(records["ingest"]).median,
+        disk_bytes=records["storage"].outcome.figures[0].median * OFFERS,
+        recorded_per_second=next(each for each in records["ingest"].outcome.figures if each.name == ingest.TOLD).median,
         poller_megabytes=empty,
         poller_megabytes_for_each_product=(held.median - empty) / memory.circumstances.sizes["memory_products"],
     )
@@ -114,10 +114,6 @@ def write(records: Sequence[Record]) -> None:
     _, _, after = rest.partition(END)
     lines = [BEGIN, "", *_source(known), "", *_costs(costs_of(known)), "", *_tables(costs_of(known)), "", END]
     DOCUMENT.write_text(before + "\n".join(lines) + after)
-
-
-def _first(record: Record) -> Figure:
-    return record.outcome.figures[0]
 
 
 def _source(records: Mapping[str, Record]) -> list[str]:

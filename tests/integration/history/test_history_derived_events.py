@@ -21,7 +21,7 @@ from price_history.db.engine import Database
 from price_history.db.snapshots import Snapshots
 from price_history.domain.recording import ObservedList
 from price_history.use_cases.derived_events import derived_events, no_events
-from price_history.use_cases.record_offers import RecordOffers
+from price_history.use_cases.record_offers import EventsOf, RecordOffers
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -256,6 +256,25 @@ async def test_history_is_recorded_the_same_when_nothing_is_to_be_told(database:
         )
     states = {row["product_id"]: [bytes(v) if isinstance(v, bytes) else v for v in list(row)[1:]] for row in rows}
     assert states[told] == states[silent]
+
+
+async def test_where_nothing_is_derived_nothing_is_told_and_products_are_watched_anew_afterwards(
+    database: Database, history_dsn: str
+) -> None:
+    product = uuid4()
+
+    async def record(events_of: EventsOf | None, revision: int, price: int) -> None:
+        await RecordOffers(database, Snapshots(10), events_of)({product: observed(revision, [("a", price, 1)])})
+
+    await record(derived_events, 1, 50)
+    await record(None, 2, 200)
+    [first] = await outbox(history_dsn)
+    await record(derived_events, 3, 100)
+    _, change, low = [json.loads(row["body"]) for row in await outbox(history_dsn)]
+    assert first["type"] == change["type"] == "prices.best-price-changed.v1"
+    assert (change["data"]["changes"][0]["old_price"], low["type"]) == (200, "prices.new-low.v1")
+    since = datetime.fromisoformat(low["data"]["changes"][0]["watched_since"])
+    assert (since, low["data"]["changes"][0]["previous_low_ever"]) == (NOON + 2 * MINUTE, 200)
 
 
 def observed(revision: int, offers: Listed) -> ObservedList:

@@ -56,7 +56,8 @@ async def work(settings: WorkSettings) -> None:
     """`price-history work`, until a signal asks it to stop."""
     database = _work_database(settings, Writer.WORKER)
     consumer = EventConsumer(settings.rabbitmq_url, transient=(DatabaseUnavailableError,), prefetch=settings.prefetch)
-    record_offers = RecordOffers(database, Snapshots(settings.known_products), derived_events)
+    events_of = derived_events if settings.derived_events == "on" else None
+    record_offers = RecordOffers(database, Snapshots(settings.known_products), events_of)
     consumer.subscribe(HISTORY_OFFERS, OffersHandler(record_offers))
     consumer.subscribe(HISTORY_PRODUCTS, ProductsHandler(AddProduct(database), DeleteProduct(database)))
     publisher = EventPublisher(settings.rabbitmq_url)

@@ -51,3 +51,5 @@ class WorkSettings(ServiceSettings):
     """Messages in hand at once, for each queue."""
     known_products: Annotated[int, Field(ge=0)] = 100_000
     """Products whose latest lists are kept in memory, some 500 bytes for each."""
+    derived_events: Literal["on", "off"] = "on"
+    """Whether what lists mean for best prices is told."""

@@ -175,7 +175,7 @@ def _row(result: Recorded) -> tuple[Any, ...]:
         state,
         packed,
         known.packed_offers,
-        None if result.derived is None else known.packed_track_record,
+        None if known.packed_track_record is before.packed_track_record else known.packed_track_record,
     )
 
 

@@ -108,8 +108,10 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
         return self.row is not None and self.product.head_rows == 1
 
 
-def record(product: KnownProduct, observed: ObservedList) -> Recorded | None:
+def record(product: KnownProduct, observed: ObservedList, *, deriving: bool = True) -> Recorded | None:
     """What the list makes of the product; None when it is not newer than what is known, or the product is deleted.
+
+    Where nothing is derived from best prices the track record ends: it begins anew with the first one that is.
 
     A change is dated a microsecond after the product's last one if the observer's clock says otherwise: the revision
     gives the order, so that history never runs backwards.
@@ -137,7 +139,9 @@ def record(product: KnownProduct, observed: ObservedList) -> Recorded | None:
         head_rows += 1
         head_changes += len(changes)
         _, price = best_prices(known[2], known[3])
-        if in_stock != price:
+        if in_stock != price and not deriving:
+            packed_track_record = b""
+        elif in_stock != price:
             place = (product.product_id, revision, at)
             derived = derive(place, (known, price), (compared.offers, in_stock), product.track_record(price))
             packed_track_record = pack_track_record(derived.track_record)

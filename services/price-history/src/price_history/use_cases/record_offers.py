@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -54,10 +55,11 @@ class RecordOffers:
     Args:
         database: where history is.
         snapshots: what is known of products without asking it.
-        events_of: what is to be published of lists, by the outbox, if they are stored.
+        events_of: what is to be published of lists, by the outbox, if they are stored; with None nothing is derived
+            from them at all.
     """
 
-    def __init__(self, database: Database, snapshots: Snapshots, events_of: EventsOf) -> None:
+    def __init__(self, database: Database, snapshots: Snapshots, events_of: EventsOf | None) -> None:
         self._database = database
         self._snapshots = snapshots
         self._events_of = events_of
@@ -95,12 +97,11 @@ class RecordOffers:
         products = self._snapshots.of(ids)
         if products is None:
             return None
-        recorded = _record(products, lists)
+        recorded = self._recorded(products, lists)
         if recorded:
-            events = self._events_of(recorded)
             try:
                 async with self._database.transaction() as connection:
-                    await store(connection, recorded, events)
+                    await store(connection, recorded, self._told(recorded))
             except OvertakenError:
                 return None
             self._snapshots.put(result.product for result in recorded)
@@ -110,9 +111,9 @@ class RecordOffers:
         """What was recorded of products as they are stored, or None when one had no row: it has now."""
         async with self._database.transaction() as connection:
             products = await lock_products(connection, ids)
-            recorded = _record(products, lists) if len(products) == len(ids) else None
+            recorded = self._recorded(products, lists) if len(products) == len(ids) else None
             if recorded:
-                await store(connection, recorded, self._events_of(recorded))
+                await store(connection, recorded, self._told(recorded))
         if recorded is not None:
             self._snapshots.put(products)
             self._snapshots.put(result.product for result in recorded)
@@ -122,6 +123,9 @@ class RecordOffers:
             await add_products(connection, ids)
         return None
 
+    def _recorded(self, products: Iterable[KnownProduct], lists: Iterable[ObservedList]) -> list[Recorded]:
+        results = map(partial(record, deriving=self._events_of is not None), products, lists)
+        return [result for result in results if result is not None]
 
-def _record(products: Iterable[KnownProduct], lists: Iterable[ObservedList]) -> list[Recorded]:
-    return [result for result in map(record, products, lists) if result is not None]
+    def _told(self, recorded: Iterable[Recorded]) -> Sequence[OutgoingEvent]:
+        return () if self._events_of is None else self._events_of(recorded)
