@@ -250,7 +250,7 @@ def test_pods_reach_what_they_need_and_no_more(most: list[Manifest]) -> None:
         rules = named(most, "NetworkPolicy")[name]["spec"]["egress"]
         return {port["port"] for rule in rules for port in rule["ports"]}
 
-    assert ports("catalog-api-serve") == {53, 5432, 8001}
+    assert ports("catalog-api-serve") == {53, 5432, 5671, 5672, 8001}
     assert ports("catalog-api-work") == {53, 5432, 5671, 5672, 443}
     assert ports("offers-sync-work") == {53, 5432, 5671, 5672, 80, 443}
     assert ports("price-history-serve") == {53, 5432}

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -324,6 +325,72 @@ def test_a_subscriber_that_comes_late_reads_every_event_once_from_the_log(
         assert all(line["product"] != product["id"] for line in late.news()[told:])
     finally:
         late.kill()
+
+
+class Following:
+    """The example with curl, as a process group, with all that it printed over its runs."""
+
+    def __init__(self, stack: Stack, folder: Path, query: str) -> None:
+        url = stack.description()["catalog_url"]
+        self._command = [ROOT / "examples/curl/follow.sh", url, folder / "place", query]
+        self._out, self._err = folder / "out", folder / "err"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._out.open("ab") as out, self._err.open("ab") as err:
+            self._process = subprocess.Popen(self._command, stdout=out, stderr=err, start_new_session=True)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def log(self) -> str:
+        return self._err.read_text()
+
+    def events(self) -> list[Json]:
+        """Each once: the last one before the end of a run may come again."""
+        lines = self._out.read_text().splitlines(keepends=True)
+        events = [json.loads(line) for line in lines if line.endswith("\n")]
+        return list({event["id"]: event for event in events}.values())
+
+
+@pytest.fixture
+def following(stack: Stack, tmp_path: Path) -> Iterator[Following]:
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl")
+    following = Following(stack, tmp_path, "from=first&type=catalog.product-created.v1")
+    following.start()
+    yield following
+    following.kill()
+
+
+def test_the_example_with_curl_goes_on_where_it_was_through_all_that_happens(
+    stack: Stack, products: str, following: Following
+) -> None:
+    created: list[str] = []
+
+    def create() -> None:
+        created.append(loopback_http.call("POST", products, {"name": "Sekačka", "description": ""})["id"])
+
+    def told() -> bool:
+        return [event["subject"] for event in following.events() if event["subject"] in created] == created
+
+    create()
+    assert wait_until(told, seconds=SECONDS), following.log()
+    stack.kill_process("catalog-api-serve")
+    stack.start_process("catalog-api-serve")
+    assert wait_until(lambda: loopback_http.failure(products) is None, seconds=SECONDS)
+    create()
+    assert wait_until(told, seconds=SECONDS), following.log()
+    assert "the stream ended" in following.log()
+    following.kill()
+    create()
+    create()
+    following.start()
+    assert wait_until(told, seconds=SECONDS), following.log()
+    assert {event["type"] for event in following.events()} == {ProductCreated.TYPE}
 
 
 def _seen(example: Example) -> set[str]:

@@ -150,7 +150,7 @@ def _port(server: uvicorn.Server) -> int:
 
 
 @contextlib.asynccontextmanager
-async def served(app: FastAPI, **limits: float) -> AsyncIterator[str]:
+async def served(app: FastAPI, **limits: Any) -> AsyncIterator[str]:
     """The URL of an application of ours on a free port, under the server that it has in production."""
     server = http_server(app, "127.0.0.1", 0, **limits)
     task = asyncio.create_task(server.serve())
@@ -170,7 +170,8 @@ async def served(app: FastAPI, **limits: float) -> AsyncIterator[str]:
 @contextlib.asynccontextmanager
 async def serving(settings: ServeSettings) -> AsyncIterator[Api]:
     """The catalog with settings of its own, and a client of it."""
-    serving = served(bootstrap.http_application(settings), send_seconds=settings.http_send_seconds)
+    app = bootstrap.http_application(settings)
+    serving = served(app, send_seconds=settings.http_send_seconds, on_drain=app.state.on_drain)
     async with serving as url, aiohttp.ClientSession() as session:
         yield Api(url, session)
 

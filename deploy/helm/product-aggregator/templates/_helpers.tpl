@@ -1,6 +1,6 @@
 {{- /* Which processes there are, and how each differs: the one table that the other templates go through. */ -}}
 {{- define "aggregator.processes" -}}
-catalog-api-serve: {service: catalog-api, command: serve, port: 8000, calls: [database, price-history]}
+catalog-api-serve: {service: catalog-api, command: serve, port: 8000, calls: [database, broker, price-history]}
 catalog-api-work: {service: catalog-api, command: work, port: 8080, calls: [database, broker, webhooks], queues: [catalog-api.offers, catalog-api.registrations]}
 offers-sync-work: {service: offers-sync, command: work, port: 8080, calls: [database, broker, offers-ms], queues: [offers-sync.products]}
 price-history-serve: {service: price-history, command: serve, port: 8001, calls: [database]}

@@ -1,7 +1,7 @@
 """What every HTTP API here has in common: problems (RFC 9457), access, limits, measures, security headers."""
 
-from http_api.access import AccessGate, CannotTellError, Credentials, Grant, Limits, NeededScope
-from http_api.middleware import API, HeadAsGet, InFlightLimit, Measured, request_histogram
+from http_api.access import AccessGate, CannotTellError, Credentials, Grant, Limits, NeededScope, still_granted
+from http_api.middleware import API, EVENT_STREAM, HeadAsGet, InFlightLimit, Measured, is_for_api, request_histogram
 from http_api.problems import (
     MEDIA_TYPE,
     Answer,
@@ -21,6 +21,7 @@ from http_api.straight import straight_route
 __all__ = [
     "API",
     "EVENT_DOCUMENTATION",
+    "EVENT_STREAM",
     "MEDIA_TYPE",
     "AccessGate",
     "AddressLimit",
@@ -38,10 +39,12 @@ __all__ = [
     "SecurityHeaders",
     "add_problem_handlers",
     "fixed",
+    "is_for_api",
     "pointer",
     "problem",
     "problem_response",
     "request_histogram",
+    "still_granted",
     "straight_route",
     "unavailable",
     "validation_errors",

@@ -114,6 +114,18 @@ class AccessGate:
         return await self._credentials.look_up(token)
 
 
+async def still_granted(scope: Scope, credentials: Credentials, needed_scope: NeededScope) -> bool:
+    """Whether a request that passed the gate, and is being answered yet, would pass it now, or nobody can tell."""
+    token = bearer_token(scope)
+    if token is None:
+        return False
+    try:
+        grant = credentials.recall(token) or await credentials.look_up(token)
+    except CannotTellError:
+        return True
+    return grant is not None and needed_scope(scope["method"], scope["path"]) in grant.scopes
+
+
 def bearer_token(scope: Scope) -> str | None:
     """The token of the one Authorization header (RFC 6750, section 2.1)."""
     values = [value for name, value in scope["headers"] if name == b"authorization"]

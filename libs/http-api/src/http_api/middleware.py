@@ -10,6 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from http_api.problems import problem_response
 
 API: Final = "/api/v1"
+EVENT_STREAM: Final = "text/event-stream"
+_STREAM: Final = EVENT_STREAM.encode()
 OVERLOADED_RETRY_AFTER_SECONDS: Final = 1
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -25,7 +27,10 @@ def request_histogram(name: str) -> Histogram:
 
 
 class Measured:
-    """Counts and times requests by route template, so that no id becomes a label."""
+    """Counts and times requests by route template, so that no id becomes a label.
+
+    A stream of events is timed to its beginning: how long it goes on is for its client to say.
+    """
 
     def __init__(self, app: ASGIApp, *, seconds: Histogram) -> None:
         self._app = app
@@ -38,11 +43,14 @@ class Measured:
             return
         started = time.perf_counter()
         status = "none"
+        ended: float | None = None
 
         async def watch(message: Message) -> None:
-            nonlocal status
+            nonlocal status, ended
             if message["type"] == "http.response.start":
                 status = str(message["status"])
+                if any(name == b"content-type" and value.startswith(_STREAM) for name, value in message["headers"]):
+                    ended = time.perf_counter()
             await send(message)
 
         try:
@@ -50,11 +58,14 @@ class Measured:
         finally:
             route = getattr(scope.get("route"), "path_format", "other")
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            self._seconds.labels(method, route, status).observe(time.perf_counter() - started)
+            self._seconds.labels(method, route, status).observe((ended or time.perf_counter()) - started)
 
 
 class HeadAsGet:
-    """Answers HEAD as GET (RFC 9110, section 9.3.2), wherever there is a GET; the server leaves the body out."""
+    """Answers HEAD as GET (RFC 9110, section 9.3.2), wherever there is a GET; the server leaves the body out.
+
+    A body of several parts is over with the first of them: to whoever makes it the client has gone.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -64,10 +75,19 @@ class HeadAsGet:
         if scope["type"] != "http" or scope["method"] != "HEAD":
             await self._app(scope, receive, send)
             return
+        over = False
+
+        async def send_head(message: Message) -> None:
+            nonlocal over
+            if over:
+                return
+            over = message["type"] == "http.response.body"
+            await send({**message, "more_body": False} if over else message)
+
         # A copy, as the server looks at its own scope for the method.
         asked = {**scope, "method": "GET"}
         try:
-            await self._app(asked, receive, send)
+            await self._app(asked, receive, send_head)
         finally:
             scope["route"] = asked.get("route")
 

@@ -4,11 +4,14 @@ import asyncio
 from typing import Any, Final
 
 import uvicorn
+from prometheus_client import Counter
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 SEND_SECONDS: Final = 30.0
 LEAST_BYTES: Final = 16 * 1024
 """What a client has to take in each `send_seconds` while more of its answer waits."""
+
+cut_off_clients = Counter("aggregator_http_clients_cut_off_total", "Clients disconnected as they read nothing")
 
 
 class HttpConfig(uvicorn.Config):
@@ -57,6 +60,7 @@ class ReadingClientsOnly(HttpToolsProtocol):
 
     def _judge(self, waited: int) -> None:
         if self.transport.get_write_buffer_size() > waited - LEAST_BYTES:
+            cut_off_clients.inc()
             self.transport.abort()
         else:
             self._watch()

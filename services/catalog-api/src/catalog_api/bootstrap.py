@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from fastapi import FastAPI
 
@@ -16,6 +17,7 @@ from catalog_api.db.database import Database
 from catalog_api.db.product_reads import ProductReads
 from catalog_api.domain.errors import DatabaseUnavailableError
 from catalog_api.entrypoints.http.application import create_application
+from catalog_api.live.tail import LiveTail
 from catalog_api.settings import DatabaseSettings, RebuildSettings, ServeSettings, WorkSettings
 from catalog_api.use_cases.answer_once import AnswerOnce, ForgetExpiredKeys
 from catalog_api.use_cases.apply_offers import ApplyOffers
@@ -26,6 +28,7 @@ from catalog_api.use_cases.check_tokens import CheckTokens
 from catalog_api.use_cases.create_products import CreateProducts
 from catalog_api.use_cases.dry_run_alert import DryRunAlert
 from catalog_api.use_cases.fire_alerts import FireAlerts
+from catalog_api.use_cases.follow_events import FollowEvents
 from catalog_api.use_cases.import_products import ImportProducts
 from catalog_api.use_cases.manage_alerts import ForgetOldFirings, ManageAlerts
 from catalog_api.use_cases.manage_tokens import ManageTokens
@@ -37,6 +40,9 @@ from event_bus import EventConsumer, EventLog, EventPublisher
 from lifecycle import Readiness
 from outbox import OutboxRelay
 from sealing import Seals, keys_of
+
+LIVE_PREFETCH: Final = 50
+"""Events in hand of each reader of the log; the largest ones have a hundred products."""
 
 
 def http_application(settings: ServeSettings) -> FastAPI:
@@ -55,6 +61,7 @@ def http_application(settings: ServeSettings) -> FastAPI:
         token=settings.price_history_token,
     )
     read = ProductReads(database)
+    live = LiveTail(EventLog(settings.rabbitmq_url, prefetch=LIVE_PREFETCH), ring_bytes=settings.stream_ring_bytes)
     catalog = Catalog(
         read=read,
         create=CreateProducts(database),
@@ -70,16 +77,19 @@ def http_application(settings: ServeSettings) -> FastAPI:
         ),
         alerts=ManageAlerts(database),
         dry_run_alert=DryRunAlert(read, RecordedPrices(price_history)),
+        follow=FollowEvents(live),
     )
     credentials = CheckTokens(database, fresh_seconds=settings.access_cache_seconds)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        async with database, price_history, credentials.noting_use():
+        async with database, price_history, credentials.noting_use(), live:
             yield
 
     readiness = Readiness({"database": database.check, "database_disk": database.disk.check})
-    return create_application(catalog, credentials, readiness, lifespan, settings)
+    application = create_application(catalog, credentials, readiness, lifespan, settings)
+    application.state.on_drain = live.drain
+    return application
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,12 @@ class ServeSettings(ServiceSettings):
     """Batches among them, each up to 8 MiB."""
     http_max_csv_in_flight: Annotated[int, Field(ge=1, le=48)] = 16
     """CSV histories among them; each has one of the 64 connections to price-history, the rest is for trends."""
+    http_max_streams: Annotated[int, Field(ge=1)] = 500
+    """Open streams of events, which are not counted among the requests in flight."""
+    stream_heartbeat_seconds: Seconds = 15.0
+    """How often a stream tells where it is while it has nothing else to tell."""
+    stream_ring_bytes: Annotated[int, Field(ge=2**20, le=2**30)] = 2**24
+    """The latest events in memory, for all streams together; a stream that falls behind them is ended."""
     http_body_seconds: Seconds = 30.0
     """How long a request's body may take to arrive."""
     http_send_seconds: Seconds = 30.0

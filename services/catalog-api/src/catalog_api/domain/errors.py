@@ -106,3 +106,7 @@ class BeingWrittenError(DatabaseUnavailableError):
 
 class PriceHistoryUnavailableError(CatalogError):
     """price-history is away, too slow, or answered with something that is no answer."""
+
+
+class LogUnavailableError(CatalogError):
+    """The broker is away, or has no log of its events."""

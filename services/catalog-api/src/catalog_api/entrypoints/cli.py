@@ -41,7 +41,7 @@ def serve() -> None:
     settings = load_settings(ServeSettings)
     configure_logging(settings)
     app = bootstrap.http_application(settings)
-    serve_http(app, settings.host, settings.port, send_seconds=settings.http_send_seconds)
+    serve_http(app, settings.host, settings.port, send_seconds=settings.http_send_seconds, on_drain=app.state.on_drain)
 
 
 @app.command()

@@ -8,6 +8,7 @@ from catalog_api.use_cases.answer_once import AnswerOnce
 from catalog_api.use_cases.change_product import ChangeProduct, DeleteProduct
 from catalog_api.use_cases.create_products import CreateProducts
 from catalog_api.use_cases.dry_run_alert import DryRunAlert
+from catalog_api.use_cases.follow_events import FollowEvents
 from catalog_api.use_cases.manage_alerts import ManageAlerts
 from catalog_api.use_cases.manage_tokens import ManageTokens
 from catalog_api.use_cases.manage_webhooks import ManageWebhooks
@@ -27,3 +28,4 @@ class Catalog:
     webhooks: ManageWebhooks
     alerts: ManageAlerts
     dry_run_alert: DryRunAlert
+    follow: FollowEvents

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Final
 
@@ -12,7 +13,7 @@ from catalog_api.entrypoints.http.access import needed_scope
 from catalog_api.entrypoints.http.alerts import add_alert_routes
 from catalog_api.entrypoints.http.body_limit import BodyLimit
 from catalog_api.entrypoints.http.changing import add_changing_routes
-from catalog_api.entrypoints.http.costly import is_batch, is_dry_run, may_stream_csv
+from catalog_api.entrypoints.http.costly import is_batch, is_dry_run, is_stream, may_stream_csv
 from catalog_api.entrypoints.http.creation import add_creation_routes
 from catalog_api.entrypoints.http.event_documentation import event_documentation_routes
 from catalog_api.entrypoints.http.forwarding import add_forwarding_routes
@@ -20,6 +21,7 @@ from catalog_api.entrypoints.http.openapi import document
 from catalog_api.entrypoints.http.problems import ANSWERS
 from catalog_api.entrypoints.http.reading import add_reading_routes
 from catalog_api.entrypoints.http.routing import StrictRoute
+from catalog_api.entrypoints.http.streaming import Streams, add_stream_route
 from catalog_api.entrypoints.http.tokens import add_token_routes
 from catalog_api.entrypoints.http.webhooks import add_webhook_routes
 from catalog_api.settings import TOKEN_REQUESTS_PER_MINUTE, ServeSettings
@@ -36,7 +38,9 @@ from http_api import (
     RateLimit,
     SecurityHeaders,
     add_problem_handlers,
+    is_for_api,
     request_histogram,
+    still_granted,
 )
 from lifecycle import Readiness, health_routes
 
@@ -80,6 +84,8 @@ def create_application(
     access_required = settings.api_auth == "required"
     add_token_routes(app.router, catalog.tokens, access_required=access_required)
     add_webhook_routes(app.router, catalog.webhooks)
+    granted = partial(still_granted, credentials=credentials, needed_scope=needed_scope) if access_required else None
+    add_stream_route(app.router, catalog.follow, Streams(settings.stream_heartbeat_seconds, granted))
     app.router.routes.extend([*health_routes(readiness), *event_documentation_routes()])
     add_problem_handlers(app, ANSWERS)
     # The last one that is added is the first to see a request.
@@ -91,7 +97,12 @@ def create_application(
     )
     app.add_middleware(InFlightLimit, limit=MAX_DRY_RUNS, kind="dry runs", counts=is_dry_run)
     _add_access(app, credentials, settings)
-    app.add_middleware(InFlightLimit, limit=settings.http_max_requests_in_flight)
+    app.add_middleware(
+        InFlightLimit,
+        limit=settings.http_max_requests_in_flight,
+        counts=lambda scope: is_for_api(scope) and not is_stream(scope),
+    )
+    app.add_middleware(InFlightLimit, limit=settings.http_max_streams, kind="streams", counts=is_stream)
     if settings.cors_allowed_origins:
         _add_cors(app, settings.cors_allowed_origins)
     app.add_middleware(SecurityHeaders)
@@ -125,6 +136,6 @@ def _add_cors(app: FastAPI, origins: Sequence[str]) -> None:
         CORSMiddleware,
         allow_origins=origins,
         allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID"],
         expose_headers=["ETag", "Idempotency-Replayed", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"],
     )

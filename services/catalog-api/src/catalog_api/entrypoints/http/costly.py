@@ -2,7 +2,7 @@
 
 from starlette.types import Scope
 
-from catalog_api.entrypoints.http.routing import BATCH_PATH, DRY_RUN, PRODUCTS
+from catalog_api.entrypoints.http.routing import BATCH_PATH, DRY_RUN, PRODUCTS, STREAM
 
 
 def is_batch(scope: Scope) -> bool:
@@ -23,3 +23,8 @@ def may_stream_csv(scope: Scope) -> bool:
         and scope["path"].endswith("/history")
         and any(name == b"accept" and b"text/csv" in value.lower() for name, value in scope["headers"])
     )
+
+
+def is_stream(scope: Scope) -> bool:
+    """Whether it is for the stream of events, which has no end."""
+    return bool(scope.get("path") == STREAM)

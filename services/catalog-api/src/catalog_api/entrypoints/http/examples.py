@@ -172,6 +172,22 @@ FIRINGS: Final[dict[str, Any]] = {
     "items": [{"id": "8a4f8f0e-2b5d-5d3c-9a53-0f2c9d1e7b6a", **FOUND_FIRING}],
     "next_cursor": None,
 }
+STREAM: Final = f"""retry: 2417
+
+id: 1041
+:
+
+id: 1042
+event: catalog.product-deleted.v1
+data: {{"specversion":"1.0","id":"8f1f8c2e-7b52-4c36-9d0e-4b7d6c0f7a11","source":"/catalog-api",\
+"type":"catalog.product-deleted.v1","time":"2026-11-22T21:00:00.123456Z","datacontenttype":"application/json",\
+"subject":"{PRODUCT["id"]}","data":{{"product_id":"{PRODUCT["id"]}","version":2}}}}
+
+id: 2000
+event: gap
+data: {{"missed_from":1043,"missed_to":2000}}
+
+"""
 ANSWERS: Final = {
     "create_product": PRODUCT
     | {"registration": "pending", "best_price": None, "offers_count": 0, "offers_observed_at": None},

@@ -10,6 +10,7 @@ from catalog_api.domain.errors import (
     IdempotencyKeyInFlightError,
     IdempotencyKeyReusedError,
     InvalidCursorError,
+    LogUnavailableError,
     PriceHistoryUnavailableError,
     ProductNotFoundError,
     TargetRefusedError,
@@ -58,4 +59,5 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = {
     ),
     DatabaseUnavailableError: unavailable("the database"),
     PriceHistoryUnavailableError: unavailable("price-history"),
+    LogUnavailableError: unavailable("the log of events"),
 }

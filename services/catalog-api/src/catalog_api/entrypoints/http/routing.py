@@ -15,6 +15,7 @@ from http_api import API, RequestRefusedError, pointer
 
 PRODUCTS: Final = f"{API}/products"
 BATCH_PATH: Final = f"{PRODUCTS}/batch"
+STREAM: Final = f"{API}/stream"
 PRODUCT: Final = f"{PRODUCTS}/{{product_id:product_id}}"
 ALERTS: Final = f"{API}/alerts"
 DRY_RUN: Final = f"{ALERTS}/dry-run"
