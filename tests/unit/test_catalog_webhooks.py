@@ -92,6 +92,9 @@ def test_410_ends_a_delivery_at_once() -> None:
         ("-5", 5, 6),
         ("", 5, 6),
         ("Mon, 99 Nov 2026 06:10:00 GMT", 5, 6),
+        (f"Mon, 23 Nov {'9' * 20} 06:10:00 GMT", 5, 6),
+        (f"Mon, 23 Nov 2026 06:10:{'9' * 20} GMT", 5, 6),
+        (f"Mon, 23 Nov 2026 06:10:00 +{'9' * 20}", 5, 6),
     ],
 )
 def test_retry_after_is_honoured_up_to_an_hour(asked: str, least: float, most: float) -> None:

@@ -153,6 +153,24 @@ async def test_retry_after_is_honoured(
     assert 1200 < await sql.fetchval(WAIT) <= 1234
 
 
+async def test_a_mistake_of_ours_is_an_attempt_that_failed(
+    api: Api, database: Database, catalog_dsn: str, receiver: Receiver, sql: Any
+) -> None:
+    webhook = await make(api, receiver.url)
+    await sql.execute("UPDATE webhook_secrets SET value = 'whsec_a'")  # no base64
+    async with sending(database, catalog_dsn):
+        await test(api, webhook)
+        failed = await attempted(api, webhook, 1)
+        assert (failed["state"], failed["attempts"][0]["error"]) == (
+            "pending",
+            "a mistake of ours, which the worker's log tells",
+        )
+        assert await sql.fetchval("SELECT failures FROM webhook_deliveries") == 1
+        await sql.execute("UPDATE webhook_secrets SET value = $1", webhook["secret"])
+        await due_now(sql)
+        assert (await attempted(api, webhook, 2))["state"] == "delivered"
+
+
 async def test_410_disables_and_enabling_goes_on_with_what_was_pending(
     api: Api, database: Database, catalog_dsn: str, receiver: Receiver, sql: Any
 ) -> None:

@@ -73,6 +73,6 @@ def _seconds_of(retry_after: str | None, now: datetime) -> float:
         return float(retry_after)
     try:
         at = parsedate_to_datetime(retry_after)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter of numbers that no date can hold
         return 0.0
     return max((at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds(), 0.0)

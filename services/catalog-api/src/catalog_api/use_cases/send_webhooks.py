@@ -140,7 +140,7 @@ class SendWebhooks:
     async def _deliver(self, claim: Claim, wake: asyncio.Event) -> None:
         ids = {"webhook_id": str(claim.webhook_id), "delivery_id": str(claim.id)}
         try:
-            await self._settle(claim, await self._sent(claim), ids)
+            await self._attempt(claim, ids)
         except DatabaseUnavailableError:
             _log.warning("webhook_attempt_not_stored", **ids)  # sent again when the lease ends
         except Exception:  # noqa: BLE001 - of one message: the others go on, and it is tried again when the lease ends
@@ -148,6 +148,15 @@ class SendWebhooks:
         finally:
             self._take(claim, -1)
             wake.set()
+
+    async def _attempt(self, claim: Claim, ids: dict[str, str]) -> None:
+        try:
+            await self._settle(claim, await self._sent(claim), ids)
+        except DatabaseUnavailableError:
+            raise
+        except Exception:  # noqa: BLE001 - a mistake of ours: not settled, it would be repeated at the end of each lease
+            _log.exception("webhook_failed_here", **ids)
+            await self._settle(claim, Outcome(0.0, error="a mistake of ours, which the worker's log tells"), ids)
 
     async def _sent(self, claim: Claim) -> Outcome:
         try:
