@@ -456,6 +456,34 @@ async def test_a_worker_that_was_too_slow_changes_nothing_any_more(
     assert await sql.fetchval("SELECT failures FROM webhook_deliveries") == 1
 
 
+async def test_who_asks_while_the_last_attempt_is_under_way_has_it_sent_again(
+    api: Api, database: Database, catalog_dsn: str, receiver: Receiver, sql: Any
+) -> None:
+    released = asyncio.Event()
+
+    async def hold_the_first(_: Got) -> web.Response:
+        if len(receiver.got) > 1:
+            return web.Response()
+        await released.wait()
+        return web.Response(status=500)
+
+    receiver.answer = hold_the_first
+    webhook = await make(api, receiver.url)
+    asked = await test(api, webhook)
+    await sql.execute("UPDATE webhook_deliveries SET failures = 11")
+    await sql.execute("UPDATE webhooks SET failing_since = now()")  # so one at a time
+    async with sending(database, catalog_dsn):
+
+        async def came() -> bool:
+            return len(receiver.got) == 1
+
+        await eventually(came)
+        assert (await api("POST", f"/webhooks/{webhook['id']}/deliveries/{asked['id']}/redeliver")).status == 202
+        released.set()
+        assert (await attempted(api, webhook, 2))["state"] == "delivered"
+    assert receiver.ids == {asked["id"]: 2}
+
+
 async def test_of_many_workers_one_sends_a_message(
     api: Api, database: Database, catalog_dsn: str, receiver: Receiver, sql: Any
 ) -> None:

@@ -120,7 +120,7 @@ webhook_deliveries = sa.Table(
     sa.Column("failures", sa.SmallInteger, nullable=False, server_default="0"),
     # When it is to be tried; while somebody tries it, when they are taken to be dead.
     sa.Column("due_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-    # How often it was claimed: only the last one who claimed it may say what became of it.
+    # Grows when it is claimed, or asked to be delivered again: only the last claim may say what became of it.
     sa.Column("claims", sa.Integer, nullable=False, server_default="0"),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.Column("ended_at", sa.DateTime(timezone=True)),

@@ -28,7 +28,7 @@ class Claim(msgspec.Struct, frozen=True):
     failures: int
     """Attempts that failed before, since it was stored or last asked to be sent again."""
     claims: int
-    """How often it was claimed: the fence by which a later claim is told from this one."""
+    """The fence by which a later claim, or being asked to be delivered again, is told from this one."""
     waited_seconds: float
     """Since it was due."""
     failing: bool

@@ -36,9 +36,11 @@ _DELIVERY: Final = f"""
 _ONE: Final = sa.text(f"{_DELIVERY} WHERE d.webhook_id = :webhook_id AND d.id = :id")
 _AFTER: Final = "AND (d.created_at, d.id) < (:created_at, CAST(:id AS uuid))"
 _IN_STATE: Final = "AND d.state = :state"
+# An attempt that is under way is one of those before: it says no more what becomes of the message.
 _REDELIVER: Final = sa.text(
     """
-    UPDATE webhook_deliveries SET state = 'pending', failures = 0, due_at = now(), ended_at = NULL
+    UPDATE webhook_deliveries
+    SET state = 'pending', failures = 0, claims = claims + 1, due_at = now(), ended_at = NULL
     WHERE webhook_id = :webhook_id AND id = :id
     """
 )
