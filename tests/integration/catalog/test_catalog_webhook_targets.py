@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,13 +10,14 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from catalog_api.clients.host_addresses import HostAddresses
+from catalog_api.clients.host_addresses import MOST_LOOKS, HostAddresses
 from catalog_api.clients.webhook_targets import CheckTarget
 from catalog_api.clients.webhooks import WebhookCaller
 from catalog_api.domain.delivery import Outcome
 from catalog_api.domain.errors import TargetRefusedError
 from catalog_api.domain.targets import Targets
 
+from .conftest import eventually
 from .webhook_receiver import Receiver, receiving, self_signed
 
 
@@ -24,7 +26,7 @@ class Names(AbstractResolver):
 
     def __init__(self, *answers: list[str]) -> None:
         self._answers = list(answers)
-        self.looks = 0
+        self.asked: list[str] = []
 
     async def resolve(
         self,
@@ -32,7 +34,7 @@ class Names(AbstractResolver):
         port: int = 0,
         family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002 - the interface's
     ) -> list[ResolveResult]:
-        self.looks += 1
+        self.asked.append(host)
         addresses = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if not addresses:
             raise OSError("unknown")
@@ -88,7 +90,7 @@ async def test_a_name_is_looked_up_once_for_each_message(tls_receiver: Receiver)
     names = Names(["10.0.0.1", "127.0.0.1"], ["127.0.0.1"])
     url = f"https://hook.example:{port_of(tls_receiver)}/"
     assert (await send(url, names)).error == "the address is not public"
-    assert names.looks == 1
+    assert names.asked == ["hook.example"]
 
 
 @pytest.mark.parametrize(
@@ -103,10 +105,18 @@ async def test_an_address_in_the_place_of_a_name_is_looked_at_too(host: str, tls
     assert tls_receiver.got == []
 
 
-@pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f000001", "0177.0.0.1"])
-async def test_neither_is_one_in_disguise(host: str, tls_receiver: Receiver) -> None:
+@pytest.mark.parametrize(
+    ("host", "error"),
+    [
+        ("127.1", "webhooks may not have this URL any more"),  # the client's own refusal, which is not relied upon
+        ("2130706433", "webhooks may not have this URL any more"),
+        ("0177.0.0.1", "webhooks may not have this URL any more"),
+        ("0x7f000001", "the address is not public"),
+    ],
+)
+async def test_neither_is_one_in_disguise(host: str, error: str, tls_receiver: Receiver) -> None:
     url = f"https://{host}:{port_of(tls_receiver)}/"
-    assert (await send(url)).status is None
+    assert (await send(url)).error == error
     with pytest.raises(TargetRefusedError):
         await CheckTarget(Targets.PUBLIC)(url)
     assert tls_receiver.got == []
@@ -119,6 +129,12 @@ async def test_one_address_inside_among_others_is_enough_to_refuse_a_new_webhook
     with pytest.raises(TargetRefusedError) as unknown:
         await CheckTarget(Targets.PUBLIC, Names([]))("https://hook.example/")
     assert "has an address" in unknown.value.reason
+
+
+async def test_a_name_is_looked_up_as_it_is_written() -> None:
+    names = Names(["8.8.8.8"])
+    await CheckTarget(Targets.PUBLIC, names)("https://xn--fa-hia.example/")
+    assert names.asked == ["xn--fa-hia.example"], "not as fass.example, which is somebody else's"
 
 
 async def test_plain_http_made_while_it_was_allowed_is_refused_later(receiver: Receiver) -> None:
@@ -168,6 +184,49 @@ async def test_names_are_looked_up_beside_one_another(monkeypatch: pytest.Monkey
     waiting[0].cancel()
     answered.set()
     assert len(await asyncio.gather(*waiting[1:])) == 59
+
+
+async def test_looks_that_nobody_waits_for_any_more_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+    begun: list[str] = []
+
+    def slow(host: str, *_: object, **__: object) -> object:
+        begun.append(host)
+        assert answered.wait(30)
+        raise OSError("unknown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    names = HostAddresses()
+    waiting = [asyncio.create_task(names.resolve("slow.example")) for _ in range(MOST_LOOKS)]
+
+    async def all_begun() -> bool:
+        return len(begun) == MOST_LOOKS
+
+    await eventually(all_begun)
+    for look in waiting:
+        look.cancel()
+    late = [asyncio.create_task(names.resolve("late.example")) for _ in range(2)]
+    await asyncio.sleep(0)  # both have begun, as far as they may
+    assert sum(thread.name == "host-addresses" for thread in threading.enumerate()) == MOST_LOOKS
+    answered.set()
+    assert [type(error) for error in await asyncio.gather(*late, return_exceptions=True)] == [OSError, OSError]
+    assert begun.count("late.example") == 2
+
+
+async def test_without_a_thread_to_look_there_is_no_address_for_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = HostAddresses()
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refuse)
+        for _ in range(MOST_LOOKS + 1):
+            with pytest.raises(OSError, match="thread"):
+                await names.resolve("127.0.0.1")
+        with pytest.raises(TargetRefusedError):
+            await CheckTarget(Targets.ANY, names)("http://127.0.0.1/")
+    assert [found["host"] for found in await names.resolve("127.0.0.1")] == ["127.0.0.1"]
 
 
 async def test_a_name_without_an_address_is_an_error() -> None:

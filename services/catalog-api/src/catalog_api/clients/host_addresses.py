@@ -1,20 +1,27 @@
 """Looks up the addresses of hosts, each look in a thread of its own.
 
 The loop's own way has few threads: some names whose servers do not answer would hold up everyone else's. These are
-daemons, so they do not hold up the end of the process either.
+daemons, so they do not hold up the end of the process either. A look that nobody waits for any more goes on for as long
+as the system's resolver likes, so it is the threads that are counted.
 """
 
 import asyncio
 import contextlib
 import socket
 import threading
-from typing import Any
+from typing import Any, Final
 
 from aiohttp.abc import AbstractResolver, ResolveResult
+
+MOST_LOOKS: Final = 64
+"""Under way at once; a container may have 128 threads in all."""
 
 
 class HostAddresses(AbstractResolver):
     """Resolves as the system does; nothing is remembered."""
+
+    def __init__(self) -> None:
+        self._places = asyncio.Semaphore(MOST_LOOKS)
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -22,12 +29,14 @@ class HostAddresses(AbstractResolver):
         """All addresses of a host.
 
         Raises:
-            OSError: it has none, or nobody knows.
+            OSError: it has none, nobody knows, or there is no thread to look.
         """
+        await self._places.acquire()
         loop = asyncio.get_running_loop()
         found: asyncio.Future[list[Any]] = loop.create_future()
 
         def settle(addresses: list[Any], error: Exception | None) -> None:
+            self._places.release()
             if found.cancelled():
                 return
             if error is None:
@@ -45,7 +54,11 @@ class HostAddresses(AbstractResolver):
             with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
                 loop.call_soon_threadsafe(settle, addresses, error)
 
-        threading.Thread(target=look, daemon=True, name="host-addresses").start()
+        try:
+            threading.Thread(target=look, daemon=True, name="host-addresses").start()
+        except RuntimeError as error:
+            self._places.release()
+            raise OSError(str(error)) from error
         return [
             {
                 "hostname": host,

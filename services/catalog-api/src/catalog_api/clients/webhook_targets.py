@@ -31,7 +31,7 @@ class CheckTarget:
             TargetRefusedError: it is no URL for a webhook, its host has no address, or one that is not public.
         """
         try:
-            host = URL(checked_url(url, self.targets), encoded=True).host or ""
+            host = URL(checked_url(url, self.targets), encoded=True).raw_host or ""
         except ValueError as error:
             raise TargetRefusedError(str(error)) from None
         try:
