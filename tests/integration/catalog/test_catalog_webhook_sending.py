@@ -305,6 +305,53 @@ async def test_however_many_fail_most_places_are_for_the_others(
         assert len(slow.ids) == 20
 
 
+async def test_however_many_are_slow_the_others_do_not_wait_for_them(
+    api: Api, database: Database, catalog_dsn: str, receiver: Receiver, sql: Any
+) -> None:
+    holding, released = asyncio.Event(), asyncio.Event()
+    held: set[str] = set()
+
+    async def answer_late(got: Got) -> web.Response:
+        if holding.is_set():
+            held.add(got.id)
+            await released.wait()
+        else:
+            await asyncio.sleep(1.2)
+        return web.Response()
+
+    async with receiving() as slow:
+        slow.answer = answer_late
+        webhooks = [await make(api, slow.url) for _ in range(8)]
+        async with database.transaction() as connection:
+            await enqueue(
+                connection,
+                [Message(uuid4(), UUID(hook["id"]), "alert.fired", "{}") for hook in webhooks for _ in range(40)],
+            )
+
+        async def all_have_answered() -> bool:
+            return bool(await sql.fetchval("SELECT count(DISTINCT webhook_id) = 8 FROM webhook_attempts"))
+
+        async with sending(database, catalog_dsn, attempt_seconds=8, at_once=16):
+            await eventually(all_have_answered)
+            known = len(slow.got)
+
+            async def only_their_places_are_theirs() -> bool:
+                return len(slow.got) >= known + 24  # at most 12 of these were claimed before they were known
+
+            await eventually(only_their_places_are_theirs)
+            holding.set()
+            fast = await make(api, receiver.url)
+            for _ in range(20):
+                await test(api, fast)
+
+            async def all_came() -> bool:
+                return len(receiver.got) == 20 and len(held) == 4
+
+            await eventually(all_came)
+            assert not await sql.fetchval("SELECT count(*) FROM webhooks WHERE failing_since IS NOT NULL")
+            released.set()
+
+
 @pytest.mark.parametrize("behaviour", ["hang", "huge", "endless", "drip", "close"])
 async def test_whatever_a_receiver_does_ends_in_time_and_is_logged(
     behaviour: str, api: Api, database: Database, catalog_dsn: str

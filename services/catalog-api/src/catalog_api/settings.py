@@ -106,7 +106,7 @@ class WorkSettings(ServiceSettings):
     webhook_attempt_seconds: Annotated[float, Field(ge=1, le=60)] = 15.0
     """From looking for an endpoint's address to the last byte of its answer."""
     webhook_max_in_flight: Annotated[int, Field(ge=2, le=1000)] = 64
-    """Messages that are being sent at once; a quarter of these is for webhooks that fail."""
+    """Messages that are being sent at once; a quarter of these is for webhooks that fail or are slow."""
     webhook_max_in_flight_each: Annotated[int, Field(ge=1, le=100)] = 4
     """The same for each webhook; for one that fails it is one."""
     webhook_retention_days: Annotated[float, Field(ge=2, le=3650)] = 30.0

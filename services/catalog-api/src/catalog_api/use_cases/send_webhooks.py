@@ -28,8 +28,10 @@ LOOK_SECONDS: Final = 1.0
 """How long what is due again, or whose notification went astray, may wait."""
 LEASE_GRACE_SECONDS: Final = 15.0
 """How much longer than an attempt its lease is: time to store what came of it."""
-FAILING_SHARE: Final = 4
-"""One place in so many is for webhooks whose last attempt failed; the others are not for them."""
+APART_SHARE: Final = 4
+"""One place in so many is for webhooks whose last attempt failed, or was slow; the others are not for them."""
+SLOW_SHARE: Final = 8
+"""An attempt is slow that takes more than one part in so many of its time, by default 15 s."""
 
 _log = structlog.get_logger()
 attempts: Final = Counter(
@@ -41,7 +43,7 @@ ended: Final = Counter("aggregator_webhook_deliveries_total", "Deliveries that e
 attempt_seconds: Final = Histogram("aggregator_webhook_attempt_seconds", "How long an attempt took")
 waited_seconds: Final = Histogram(
     "aggregator_webhook_waited_seconds",
-    "How long what was due for a webhook that does not fail waited to be sent",
+    "How long what was due for a webhook that neither fails nor is slow waited to be sent",
     buckets=(0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800),
 )
 
@@ -68,8 +70,9 @@ class SendWebhooks:
         self._seals = seals
         self._sending = sending
         self._in_hand: Count[UUID] = Count()
-        self._failing = max(sending.concurrency // FAILING_SHARE, 1)
-        self._healthy = sending.concurrency - self._failing
+        self._slow: set[UUID] = set()
+        self._apart = max(sending.concurrency // APART_SHARE, 1)
+        self._healthy = sending.concurrency - self._apart
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Send until `stopping` is set, then finish what is in hand.
@@ -112,19 +115,19 @@ class SendWebhooks:
                 await webhooks.seal_again(connection, self._seals)
 
     async def _claim(self) -> list[Claim]:
-        places = Places(self._healthy, self._failing, self._sending.concurrency_each)
-        if not (places.healthy or places.failing):
+        places = Places(self._healthy, self._apart, self._sending.concurrency_each)
+        if not (places.healthy or places.apart):
             return []
         lease = self._sending.attempt_seconds + LEASE_GRACE_SECONDS
         try:
             async with self._database.transaction() as connection:
-                claims = await webhook_claims.claim(connection, places, self._in_hand, lease)
+                claims = await webhook_claims.claim(connection, places, self._in_hand, self._slow, lease)
         except DatabaseUnavailableError as error:
             _log.warning("webhooks_not_claimed", error=str(error))
             return []
         for claim in claims:
             self._take(claim, 1)
-            if not claim.failing:
+            if not claim.apart:
                 waited_seconds.observe(claim.waited_seconds)
         return claims
 
@@ -132,8 +135,8 @@ class SendWebhooks:
         self._in_hand[claim.webhook_id] += number
         if not self._in_hand[claim.webhook_id]:
             del self._in_hand[claim.webhook_id]
-        if claim.failing:
-            self._failing -= number
+        if claim.apart:
+            self._apart -= number
         else:
             self._healthy -= number
 
@@ -164,7 +167,12 @@ class SendWebhooks:
         except UnreadableError:
             return Outcome(0.0, error="the secret is encrypted, and WEBHOOK_SECRET_KEYS has no key that opens it")
         headers = signed_headers(claim.id, datetime.now(UTC), claim.body, secrets)
-        return await self._caller.send(claim.url, claim.body, headers)
+        outcome = await self._caller.send(claim.url, claim.body, headers)
+        if outcome.seconds > self._sending.attempt_seconds / SLOW_SHARE:
+            self._slow.add(claim.webhook_id)
+        else:
+            self._slow.discard(claim.webhook_id)
+        return outcome
 
     async def _settle(self, claim: Claim, outcome: Outcome, ids: dict[str, str]) -> None:
         verdict = judge(outcome, claim.failures, datetime.now(UTC))
