@@ -437,6 +437,31 @@ async def test_what_a_killed_worker_had_in_hand_comes_again_with_the_same_id(
     assert receiver.ids == {asked["id"]: 2}
 
 
+async def test_a_worker_stops_within_ten_seconds_though_an_endpoint_hangs(
+    api: Api, catalog_dsn: str, receiver: Receiver, sql: Any
+) -> None:
+    released = asyncio.Event()
+
+    async def hang(_: Got) -> web.Response:
+        await released.wait()
+        return web.Response()
+
+    async def came() -> bool:
+        return len(receiver.got) == 1
+
+    receiver.answer = hang
+    webhook = await make(api, receiver.url)
+    await test(api, webhook)
+    async with working(catalog_dsn, WEBHOOK_ATTEMPT_SECONDS="60") as worker:
+        await eventually(came, seconds=60)
+        worker.terminate()
+        assert await asyncio.wait_for(worker.wait(), 10) == 0
+    released.set()
+    in_hand = await delivery(api, webhook)
+    assert (in_hand["state"], in_hand["attempts"]) == ("pending", []), "sent again when the lease ends"
+    assert 0 < await sql.fetchval(WAIT) <= 75
+
+
 async def test_an_authority_of_ones_own_signs_for_endpoints(api: Api, catalog_dsn: str, tmp_path: Path) -> None:
     context, certificate = self_signed(tmp_path)
     async with receiving(context) as receiver:
