@@ -87,6 +87,9 @@ def test_access_is_off_webhooks_lead_anywhere_and_the_demo_is_quick_unless_told_
     assert plan().environment("offers-sync")["API_AUTH"] == "off"
     assert plan().environment("catalog-api")["WEBHOOK_TARGETS"] == "any"
     assert plan(WEBHOOK_TARGETS="public").environment("catalog-api")["WEBHOOK_TARGETS"] == "public"
+    assert "WEBHOOK_TARGETS" not in plan(API_AUTH="required").environment("catalog-api")
+    either = plan(API_AUTH="required", WEBHOOK_TARGETS="any")
+    assert either.environment("catalog-api")["WEBHOOK_TARGETS"] == "any"
     assert plan().environment("offers-sync")["OFFERS_POLL_INTERVAL_SECONDS"] == "5"
     assert "OFFERS_POLL_INTERVAL_SECONDS" not in plan(DEMO="0").environment("offers-sync")
 

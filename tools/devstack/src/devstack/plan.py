@@ -89,8 +89,9 @@ class Plan:
 
     def environment(self, script: str) -> dict[str, str]:
         """What every process of this service is told."""
-        # Who develops a receiver runs it on this machine.
-        defaults = {"API_AUTH": "off", "WEBHOOK_TARGETS": "any"}
+        defaults = {"API_AUTH": "off"}
+        if not self.access_required:
+            defaults["WEBHOOK_TARGETS"] = "any"  # who develops a receiver runs it on this machine
         if script in ("catalog-api", "price-history"):
             defaults["PRICE_HISTORY_TOKEN"] = self.price_history_token
         if self.settings.hastened:
