@@ -85,6 +85,7 @@ class LowReached(_Change):
     These are the 30 days in UTC of which `at` is in the last: from the start of the day 29 days before, until `at`. A
     price counts if it was the best one at any instant in them, so the one that was in effect as they began counts, too.
     Where there was none in all that time, the price is lower than any ever. The first price of a product is no new low.
+    All of this is about prices since `watched_since`: it may lie within the 30 days.
     """
 
     price: Annotated[Price, Field(description="The best price from now on.")]
@@ -95,7 +96,13 @@ class LowReached(_Change):
     ]
     lowest_ever: Annotated[bool, Field(description="Whether it is lower than any best price since `watched_since`.")]
     previous_low_ever: Annotated[Price, Field(description="The lowest best price since `watched_since` until then.")]
-    watched_since: Annotated[Time, Field(description="When the first best price of the product was recorded, in UTC.")]
+    watched_since: Annotated[
+        Time,
+        Field(
+            description="When the first best price that counts was recorded, in UTC: that of the product, or where "
+            "these events were off for a while, the one in effect when they were on again."
+        ),
+    ]
 
 
 class NewLowData(Part):
