@@ -37,6 +37,7 @@ COMMANDS: Final[dict[str, type[ProcessSettings]]] = {
     "offers-sync token": offers_sync.settings.TokenSettings,
     "offers-sync rekey": offers_sync.settings.OffersMsSettings,
     "offers-sync parked": BrokerSettings,
+    "offers-sync rebuild-products": offers_sync.settings.RebuildSettings,
     "price-history migrate": price_history.settings.MigrateSettings,
     "price-history rebuild": price_history.settings.MigrateSettings,
     "price-history rebuild --from-log": price_history.settings.ServiceSettings,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import aio_pika
 import pytest
 
 from aggregator_contracts import (
@@ -24,6 +25,7 @@ from aggregator_contracts import (
     ProductRegistered,
     ProductRegistrationFailed,
 )
+from aggregator_contracts.topology import LOG
 from event_bus import EventPublisher
 
 from .conftest import Api, eventually
@@ -31,7 +33,9 @@ from .conftest import Api, eventually
 SCRIPT = Path(sys.executable).parent / "catalog-api"
 BEGIN = datetime.now(UTC) - timedelta(hours=3)
 STEPS = 150
-REFUSED = "catalog-api: a `catalog-api work`, or another rebuild, applies events to this database: stop it first\n"
+REFUSED = (
+    "catalog-api: a `catalog-api work`, or another rebuild, writes to this database: stop it first, and do it again\n"
+)
 WIPE = """
 UPDATE product_offers SET revision = 0, observed_at = NULL, best_price = NULL, offers_count = 0, offers = '[]'
 """
@@ -217,12 +221,34 @@ async def test_forgetting_what_the_log_can_not_bring_back_is_refused_unless_it_i
     assert await stored(catalog.sql) != before
 
 
+async def test_a_log_that_does_not_join_what_is_there_is_refused_unless_it_is_forced(
+    api: Api, catalog: Catalog, publisher: EventPublisher, rabbitmq_url: str
+) -> None:
+    products = [UUID((await api.create())["id"])]
+    events = happenings(products)
+    half = len(events) // 2
+    await publisher.publish(events[:half])
+    assert (await rebuild(catalog)).code == 0
+    before = await stored(catalog.sql)
+    async with await aio_pika.connect(rabbitmq_url) as connection:
+        await (await connection.channel()).queue_delete(LOG)
+    await publisher.stop()  # to declare it again
+    later = [event for event in events[half + 1 :] if isinstance(event, OffersUpdated)]
+    await publisher.publish([event for event in later if event.data.updates[0].observed_at > before[0][4]][1:])
+    done = await rebuild(catalog)
+    assert (done.code, done.errors.count("\n")) == (1, 1)
+    assert "what is there ends at" in done.errors
+    assert await stored(catalog.sql) == before
+    assert (await rebuild(catalog, "--force")).code == 0
+    assert await stored(catalog.sql) != before
+
+
 async def test_an_absent_broker_or_database_is_an_error_of_one_line(catalog: Catalog) -> None:
     nowhere = {"broker_url": "amqp://127.0.0.1:1/"}, {"dsn": "postgresql://nobody@127.0.0.1:1/none"}
     for absent in nowhere:
         done = await rebuild(replace(catalog, **absent), "--afresh")
         assert (done.code, done.errors.count("\n")) == (1, 1), done
-        assert done.errors.startswith("catalog-api: not done")
+        assert done.errors.startswith("catalog-api: not done, do it again: "), "with --afresh, as nothing was forgotten"
 
 
 async def _is_connected(sql: Any) -> bool:

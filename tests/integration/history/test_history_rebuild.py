@@ -38,6 +38,19 @@ STEP = timedelta(minutes=15)
 STEPS = 600
 PERIODS = (timedelta(hours=6), timedelta(days=2), timedelta(days=10))
 RESOLUTIONS = ("raw", "auto", "1h", "1d")
+REFUSED = (
+    "price-history: a `price-history work`, or another rebuild, writes to this database: "
+    "stop it first, and do it again\n"
+)
+HOLD = """
+CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS
+  'BEGIN PERFORM pg_advisory_xact_lock_shared(42); RETURN NEW; END';
+CREATE TRIGGER hold BEFORE INSERT ON products FOR EACH ROW EXECUTE FUNCTION hold();
+"""
+HELD = """
+FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'price-history-rebuild'
+AND wait_event = 'advisory'
+"""
 
 
 @dataclass(frozen=True)
@@ -222,16 +235,33 @@ async def publisher(rabbitmq_url: str) -> AsyncIterator[EventPublisher]:
     await publisher.stop()
 
 
+@pytest.fixture
+def wiped(make_database: Callable[..., str], migrated_history: str) -> str:
+    """A migrated database of the test's own."""
+    return make_database(template=migrated_history)
+
+
+@pytest.fixture
+async def broker_of_a_short_log(
+    broker_url: str, rabbitmq_url: str, rabbitmq_management: BrokerManagement, publisher: EventPublisher
+) -> str:
+    """The same, where the log keeps two hundred kilobytes."""
+    await publisher.start()  # which declares the log as it should be
+    await _make_log_anew(rabbitmq_url, segment_bytes=100_000)
+    vhost = rabbitmq_url.rpartition("/")[2]
+    policy = {"pattern": "^aggregator.log$", "apply-to": "queues", "definition": {"max-length-bytes": 200_000}}
+    rabbitmq_management.call("PUT", f"/policies/{vhost}/log", policy)
+    return broker_url
+
+
 async def test_a_wiped_database_gets_all_of_it_back(
     history_dsn: str,
-    migrated_history: str,
-    make_database: Callable[..., str],
+    wiped: str,
     broker_url: str,
     publisher: EventPublisher,
 ) -> None:
     told = market()
     await follow(history_dsn, broker_url, publisher, told.events, told)
-    wiped = make_database(template=migrated_history)
     done = await rebuild(wiped, broker_url)
     assert (done.code, done.told["event"], done.told["unreadable"]) == (0, "history_rebuilt", 0)
     assert done.told["events"] == len(told.events)
@@ -292,9 +322,7 @@ async def test_it_is_refused_while_a_worker_is_connected_and_keeps_workers_out(
         before = await stored(history_dsn)
         done = await rebuild(history_dsn, broker_url, "--afresh", "--force")
         assert done.code == 1
-        assert done.errors == (
-            "price-history: a `price-history work`, or another rebuild, records into this database: stop it first\n"
-        )
+        assert done.errors == REFUSED
         assert await stored(history_dsn) == before
     # The right that a rebuild has, held by somebody: a worker that comes waits for it, and then does its work.
     other = await asyncpg.connect(history_dsn)
@@ -321,6 +349,10 @@ async def test_forgetting_what_the_log_can_not_bring_back_is_refused_unless_it_i
     done = await rebuild(history_dsn, broker_url, "--afresh")
     assert (done.code, done.errors.count("\n")) == (1, 1)
     assert "the log is empty" in done.errors
+    done = await rebuild(history_dsn, broker_url)
+    assert (done.code, done.errors.count("\n")) == (1, 1)
+    assert "what is there ends at" in done.errors
+    assert "the log has no offers" in done.errors
     await publisher.publish(lists[5:8])
     done = await rebuild(history_dsn, broker_url, "--afresh")
     assert (done.code, done.errors.count("\n")) == (1, 1)
@@ -332,38 +364,92 @@ async def test_forgetting_what_the_log_can_not_bring_back_is_refused_unless_it_i
     assert await stored(history_dsn) != before
 
 
-async def test_a_log_that_lost_its_first_events_is_no_ground_to_forget(
+async def test_a_log_that_lost_its_first_events_neither_brings_back_nor_joins_what_ended_before(
     history_dsn: str,
-    broker_url: str,
-    rabbitmq_url: str,
-    rabbitmq_management: BrokerManagement,
+    wiped: str,
+    make_database: Callable[..., str],
+    broker_of_a_short_log: str,
     publisher: EventPublisher,
 ) -> None:
-    await publisher.start()  # which declares the log as it should be
-    await _make_log_anew(rabbitmq_url, segment_bytes=100_000)
-    vhost = rabbitmq_url.rpartition("/")[2]
-    policy = {"pattern": "^aggregator.log$", "apply-to": "queues", "definition": {"max-length-bytes": 200_000}}
-    rabbitmq_management.call("PUT", f"/policies/{vhost}/log", policy)
+    broker_url = broker_of_a_short_log
     told = market()
     lists = [event for event in told.events if isinstance(event, OffersUpdated)]
-    await publisher.publish(lists)
+    await publisher.publish(lists[:5])
     assert (await rebuild(history_dsn, broker_url)).code == 0
-    before = await stored(history_dsn)
-    done = await rebuild(history_dsn, broker_url, "--afresh")
+    backup = make_database(template=history_dsn)
+    await publisher.publish(lists[5:])
+
+    # Between its last list and the log's first one there were others.
+    before = await stored(backup)
+    done = await rebuild(backup, broker_url)
+    assert (done.code, done.errors.count("\n")) == (1, 1)
+    assert "what is there ends at" in done.errors
+    assert await stored(backup) == before
+    for options in ([], ["--afresh"]):
+        done = await rebuild(wiped, broker_url, *options)
+        assert (done.code, done.errors.count("\n")) == (1, 1)
+        assert "there are no offers yet, and the log no longer has its first events" in done.errors
+    # Products that never had a price would be lost as well.
+    await rows(wiped, f"INSERT INTO products (product_id) VALUES ('{uuid4()}')")  # noqa: S608
+    done = await rebuild(wiped, broker_url, "--afresh")
+    assert (done.code, done.errors.count("\n")) == (1, 1)
+    assert len(await rows(wiped, "SELECT 1 FROM products")) == 1
+
+    # It may be what is wanted; and what reaches into the log needs no force.
+    assert (await rebuild(backup, broker_url, "--force")).code == 0
+    after = await stored(backup)
+    assert after != before
+    assert (await rebuild(backup, broker_url)).code == 0
+    done = await rebuild(backup, broker_url, "--afresh")
     assert (done.code, done.errors.count("\n")) == (1, 1)
     assert "no longer has its first events" in done.errors
-    assert await stored(history_dsn) == before
+    assert await stored(backup) == after
+
+
+async def test_what_ends_a_rebuild_half_way_says_how_to_go_on(
+    history_dsn: str, as_administrator: Callable[[str], str], broker_url: str, publisher: EventPublisher
+) -> None:
+    told = market()
+    await publisher.publish(told.events)
+    assert (await rebuild(history_dsn, broker_url)).code == 0
+    expected = await stored(history_dsn)
+    administrator = await asyncpg.connect(as_administrator(history_dsn))
+    await administrator.execute(HOLD)
+    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": history_dsn, "RABBITMQ_URL": broker_url}
+    for end, code, words in (
+        ("SIGTERM", 128 + signal.SIGTERM, "stopped before it was done, do it again, without --afresh\n"),
+        ("the loss of its connection", 1, "not done, do it again, without --afresh: "),
+    ):
+        await administrator.execute("SELECT pg_advisory_lock(42)")
+        process = await asyncio.create_subprocess_exec(
+            SCRIPT, "rebuild", "--from-log", "--afresh", env=environment, stderr=asyncio.subprocess.PIPE
+        )
+        await eventually(lambda: _has(history_dsn, f"SELECT 1 {HELD}"))
+        assert await rows(history_dsn, "SELECT 1 FROM products") == [], "forgotten"
+        if end == "SIGTERM":
+            process.send_signal(signal.SIGTERM)
+        else:
+            await administrator.execute(f"SELECT pg_terminate_backend(pid) {HELD}")
+        _, errors = await asyncio.wait_for(process.communicate(), 20)
+        assert (process.returncode, errors.decode().count("\n")) == (code, 1), errors
+        assert errors.decode().startswith(f"price-history: {words}")
+        await administrator.execute("SELECT pg_advisory_unlock(42)")
+        assert (await rebuild(history_dsn, broker_url)).code == 0
+        assert await stored(history_dsn) == expected
+    await administrator.close()
 
 
 async def test_an_absent_broker_or_database_is_an_error_of_one_line(history_dsn: str, broker_url: str) -> None:
     for dsn, url in ((history_dsn, "amqp://127.0.0.1:1/"), ("postgresql://nobody@127.0.0.1:1/none", broker_url)):
-        done = await rebuild(dsn, url)
+        done = await rebuild(dsn, url, "--afresh")
         assert (done.code, done.errors.count("\n")) == (1, 1), done
-        assert done.errors.startswith("price-history: not done")
+        assert done.errors.startswith("price-history: not done, do it again: "), (
+            "with --afresh, as nothing was forgotten"
+        )
 
 
 async def test_options_that_make_no_sense_are_refused(history_dsn: str) -> None:
-    for options in (["--afresh"], ["--from-log", "--force"]):
+    for options in (["--afresh"], ["--force"]):
         process = await asyncio.create_subprocess_exec(
             SCRIPT,
             "rebuild",

@@ -14,7 +14,10 @@ from event_bus.messages import PublishError
 from event_bus.parked import ParkedMessage, ParkedMessages
 from event_bus.parked_commands import parked_commands
 from event_bus.publisher import EventPublisher, OutgoingEvent
-from event_bus.replay import Handlers, LogTooShortError, Replayed, must_reach_back, replay
+from event_bus.reach import Kept
+from event_bus.rebuild import Rebuild
+from event_bus.rebuild_command import rebuild_command
+from event_bus.replay import Handlers, Replayed
 from event_bus.together import Together
 
 __all__ = [
@@ -23,14 +26,15 @@ __all__ = [
     "EventPublisher",
     "Extent",
     "Handlers",
+    "Kept",
     "LogEntry",
-    "LogTooShortError",
     "OffsetError",
     "OpenLog",
     "OutgoingEvent",
     "ParkedMessage",
     "ParkedMessages",
     "PublishError",
+    "Rebuild",
     "ReceivedBestPriceChange",
     "ReceivedBestPriceChanged",
     "ReceivedOffer",
@@ -41,7 +45,6 @@ __all__ = [
     "Together",
     "Unprocessable",
     "decode_event",
-    "must_reach_back",
     "parked_commands",
-    "replay",
+    "rebuild_command",
 ]

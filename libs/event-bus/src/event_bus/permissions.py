@@ -22,8 +22,6 @@ from aggregator_contracts.topology import (
 )
 
 NOTHING: Final = "^$"
-LOG_READERS: Final = ("catalog-api", "price-history")
-"""Services that read the log; a stream can't be emptied by reading it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +45,14 @@ class Permissions:
 
 
 def of_service(service: str) -> Permissions:
-    """Publishes its own event types, consumes its own queues, moves messages among these; no more."""
+    """Publishes its own event types, consumes its own queues, moves messages among these, reads the log; no more."""
     published = [event.TYPE for event in EVENT_CLASSES if event.SOURCE.removeprefix("/") == service]
     consumed = [subscription.queue for subscription in SUBSCRIPTIONS if subscription.service == service]
     return Permissions(
         account=service,
         configure=NOTHING,
         write=_any_of([*([EXCHANGE] if published else []), dead_letter_exchange(service)]),
-        read=_any_of([*consumed, parked_queue(service), *([LOG] if service in LOG_READERS else [])]),
+        read=_any_of([*consumed, parked_queue(service), LOG]),
         topic_write=_any_of(published),
         topic_read=NOTHING,
     )

@@ -6,6 +6,7 @@ from lifecycle.health import Check, NotReadyError, Readiness, health_routes
 from lifecycle.http import serve_http
 from lifecycle.logs import configure_logging
 from lifecycle.settings import ProcessSettings, load_settings
+from lifecycle.stopping import StoppedError, until_stopped
 from lifecycle.urls import BaseUrl, BrokerUrls, DatabaseUrl, Origins
 from lifecycle.waiting import wait_for_any
 from lifecycle.worker import Loop, run, run_worker
@@ -22,11 +23,13 @@ __all__ = [
     "ProcessSettings",
     "Readiness",
     "SharedSecret",
+    "StoppedError",
     "configure_logging",
     "health_routes",
     "load_settings",
     "run",
     "run_worker",
     "serve_http",
+    "until_stopped",
     "wait_for_any",
 ]

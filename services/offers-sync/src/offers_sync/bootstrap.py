@@ -8,18 +8,20 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from aggregator_contracts import ProductCreated, ProductDeleted, ProductUpdated
 from aggregator_contracts.topology import SYNC_PRODUCTS
-from event_bus import EventConsumer, EventPublisher
+from event_bus import EventConsumer, EventLog, EventPublisher, Handlers, Kept, Rebuild
 from lifecycle import DatabaseDisk, Loop, Readiness
 from offers_sync import metrics
 from offers_sync.db.access_tokens import StoredTokens
-from offers_sync.db.engine import DatabaseUnavailableError, answers, create_engine, create_session_engine
+from offers_sync.db.engine import DatabaseUnavailableError, answers, create_engine, create_session_engine, transaction
+from offers_sync.db.products import newest_outcome
 from offers_sync.domain.call_gate import CallGate
 from offers_sync.entrypoints.events import ProductEvents
 from offers_sync.offers_ms.client import OffersClient
 from offers_sync.offers_ms.http import HttpCaller
 from offers_sync.offers_ms.request_slots import RequestSlots
-from offers_sync.settings import OffersMsSettings, WorkSettings
+from offers_sync.settings import OffersMsSettings, RebuildSettings, WorkSettings
 from offers_sync.use_cases.access_tokens import (
     PermanentToken,
     RenewableToken,
@@ -69,6 +71,20 @@ async def rekey(settings: OffersMsSettings) -> AsyncIterator[Rekey]:
     """The parts of `offers-sync rekey`."""
     async with offers_client(settings) as client:
         yield Rekey(_sessions(settings), StoredTokens(settings.token_keys), client, settings.refresh_token)
+
+
+def products_rebuild(settings: RebuildSettings) -> tuple[Rebuild, EventLog, AsyncEngine]:
+    """For `offers-sync rebuild-products`; the log is to be opened for it, the engine to be disposed of after it."""
+    engine = create_engine(settings.database_url)
+    products = ProductEvents(RecordProducts(engine, nudge=asyncio.Event()))
+
+    async def kept() -> Kept | None:
+        async with transaction(engine) as connection:
+            newest = await newest_outcome(connection)
+        return None if newest is None else Kept(oldest=None, newest=newest)
+
+    handlers: Handlers = {ProductCreated: products, ProductUpdated: products, ProductDeleted: products}
+    return Rebuild(handlers, kept), EventLog(settings.rabbitmq_url), engine
 
 
 @asynccontextmanager

@@ -45,6 +45,12 @@ class TokenSettings(DatabaseSettings):
         return None if self.offers_refresh_token is None else self.offers_refresh_token.get_secret_value()
 
 
+class RebuildSettings(DatabaseSettings):
+    """For `rebuild-products`."""
+
+    rabbitmq_url: BrokerUrls
+
+
 class OffersMsSettings(TokenSettings):
     """For commands that call the Offers microservice, such as `rekey`."""
 

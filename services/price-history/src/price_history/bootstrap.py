@@ -20,7 +20,7 @@ from price_history.use_cases.keep_partitions import KeepPartitions
 from price_history.use_cases.known_products import AddProduct, DeleteProduct
 from price_history.use_cases.read_history import ReadHistory
 from price_history.use_cases.read_trend import ReadTrend
-from price_history.use_cases.rebuild_history import HistoryReplayed, RebuildHistory, ReplayEvents
+from price_history.use_cases.rebuild_history import RebuildHistory, ReplayEvents
 from price_history.use_cases.record_offers import RecordOffers
 from price_history.use_cases.roll_up import RollUp
 
@@ -106,22 +106,12 @@ async def rebuild(settings: MigrateSettings) -> None:
         await database.close()
 
 
-async def rebuild_from_log(settings: ServiceSettings, *, afresh: bool, force: bool) -> HistoryReplayed:
-    """`price-history rebuild --from-log`: record what the log tells, by itself, and roll it up.
-
-    Raises:
-        LogTooShortError: nothing was changed.
-        BeingWrittenError: a worker is connected; nothing was changed, unless it came while this one was cut off.
-        DatabaseUnavailableError, ConnectionError, OffsetError: it may be done again.
-    """
+def history_rebuild(settings: ServiceSettings, *, afresh: bool) -> tuple[RebuildHistory, EventLog, Database]:
+    """For `price-history rebuild --from-log`; the log is to be opened for it, the database to be closed after it."""
     database = Database(settings.database_url, "price-history-rebuild", REBUILD_LIMITS, writer=Writer.REBUILD)
     record_offers = RecordOffers(database, Snapshots(REBUILD_KNOWN_PRODUCTS), no_events)
-    rebuild_history = RebuildHistory(database, ReplayEvents(database, record_offers), RollUp(database))
-    try:
-        async with EventLog(settings.rabbitmq_url).open() as log:
-            return await rebuild_history(log, afresh=afresh, force=force)
-    finally:
-        await database.close()
+    rebuild_history = RebuildHistory(database, ReplayEvents(database, record_offers), RollUp(database), afresh=afresh)
+    return rebuild_history, EventLog(settings.rabbitmq_url), database
 
 
 def _work_database(settings: MigrateSettings, writer: Writer | None = None) -> Database:

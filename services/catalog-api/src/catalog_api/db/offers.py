@@ -45,13 +45,13 @@ _STORE: Final = sa.text(
     """
 )
 
-_OLDEST: Final = sa.text(
+_SPAN: Final = sa.text(
     """
     SELECT least(
-        (SELECT min(observed_at) FROM product_offers),
+        min(observed_at),
         (SELECT min(CAST(offer ->> 'first_seen_at' AS timestamptz))
          FROM product_offers CROSS JOIN json_array_elements(offers) AS offer)
-    )
+    ), max(observed_at) FROM product_offers
     """
 )
 _FORGET_ALL: Final = sa.text(
@@ -63,10 +63,10 @@ _FORGET_ALL: Final = sa.text(
 )
 
 
-async def oldest(connection: AsyncConnection) -> datetime | None:
-    """The earliest time in all that is stored; None if nothing is."""
-    found: datetime | None = await connection.scalar(_OLDEST)
-    return found
+async def span(connection: AsyncConnection) -> tuple[datetime, datetime] | None:
+    """The earliest time in all that is stored, and when the last of it was observed; None if nothing is."""
+    oldest, newest = (await connection.execute(_SPAN)).one()
+    return None if newest is None else (oldest, newest)
 
 
 async def forget_all(connection: AsyncConnection) -> None:

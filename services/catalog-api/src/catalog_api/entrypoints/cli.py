@@ -23,7 +23,7 @@ _log = structlog.get_logger()
 
 FromLog = Annotated[bool, typer.Option("--from-log", help="From all that the log has; not while `work` runs.")]
 Afresh = Annotated[bool, typer.Option("--afresh", help="Forget all offers first.")]
-Force = Annotated[bool, typer.Option("--force", help="With --afresh: also those that the log can't bring back.")]
+Force = Annotated[bool, typer.Option("--force", help="Though something will be missing.")]
 
 
 @app.callback()
@@ -78,8 +78,6 @@ def rebuild_offers(from_log: FromLog, afresh: Afresh = False, force: Force = Fal
     """Apply what the log of events tells of offers and registrations, such as after a backup was restored."""
     if not from_log:
         raise typer.BadParameter("there is nothing else to make them from", param_hint="--from-log")
-    if force and not afresh:
-        raise typer.BadParameter("goes with --afresh", param_hint="--force")
     settings = load_settings(RebuildSettings)
     configure_logging(settings)
     run(rebuilding.rebuild_offers(settings, afresh=afresh, force=force))

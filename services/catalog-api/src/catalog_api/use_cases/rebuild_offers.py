@@ -1,41 +1,33 @@
 """Makes the offers read model, and the registrations, from the log: what is missing, or all of it anew."""
 
-from typing import Final
-
 from aggregator_contracts import OffersUpdated, ProductRegistered, ProductRegistrationFailed
 from catalog_api.db import offers
 from catalog_api.db.database import Database
 from catalog_api.use_cases.apply_offers import ApplyOffers
 from catalog_api.use_cases.apply_registration import ApplyRegistration
-from event_bus import Handlers, OpenLog, Replayed, must_reach_back, replay
+from event_bus import Handlers, Kept, Rebuild
 
 
-class RebuildOffers:
-    """Replays the log into the database, to which nobody else may apply events meanwhile. Idempotent.
+def rebuild_offers(database: Database, *, afresh: bool) -> Rebuild:
+    """Replays the log into the database, to which nobody else may apply events meanwhile.
 
-    Which products there are is the catalog's own to say: events about others are ignored.
+    Which products there are is the catalog's own to say: events about others are ignored. `afresh` forgets all offers
+    first. Raises DatabaseUnavailableError, too.
     """
 
-    def __init__(self, database: Database) -> None:
-        register = ApplyRegistration(database)
-        self._database = database
-        self._handlers: Final[Handlers] = {
-            OffersUpdated: ApplyOffers(database),
-            ProductRegistered: register,
-            ProductRegistrationFailed: register,
-        }
+    async def kept() -> Kept | None:
+        async with database.transaction() as connection:
+            span = await offers.span(connection)
+        return None if span is None else Kept(*span)
 
-    async def __call__(self, log: OpenLog, *, afresh: bool, force: bool) -> Replayed:
-        """Apply what is newer than what is there; or, `afresh`, forget all offers first.
+    async def forget() -> None:
+        async with database.transaction() as connection:
+            await offers.forget_all(connection)
 
-        Raises:
-            LogTooShortError: the log does not reach back to the oldest offer, and it is not forced.
-            DatabaseUnavailableError, ConnectionError, OffsetError: call it again, and then without forgetting.
-        """
-        if afresh:
-            async with self._database.transaction() as connection:
-                oldest = None if force else await offers.oldest(connection)
-            await must_reach_back(log, oldest)
-            async with self._database.transaction() as connection:
-                await offers.forget_all(connection)
-        return await replay(log, self._handlers)
+    register = ApplyRegistration(database)
+    handlers: Handlers = {
+        OffersUpdated: ApplyOffers(database),
+        ProductRegistered: register,
+        ProductRegistrationFailed: register,
+    }
+    return Rebuild(handlers, kept, forget if afresh else None)

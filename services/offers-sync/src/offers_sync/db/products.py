@@ -1,6 +1,7 @@
 """Products as the catalog tells of them, guarded by version; a deleted one stays as a tombstone."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 import sqlalchemy as sa
@@ -56,6 +57,10 @@ _REGISTER_ALL_AGAIN: Final = sa.text(
     """
 )
 
+_NEWEST_OUTCOME: Final = sa.text(
+    "SELECT greatest((SELECT max(observed_at) FROM polled_products), (SELECT max(outcome_at) FROM products))"
+)
+
 
 async def store_products(connection: AsyncConnection, products: Sequence[Product]) -> None:
     """Take in created or changed products, each named once."""
@@ -84,6 +89,12 @@ async def bury_products(connection: AsyncConnection, deleted: Sequence[DeletedPr
 async def register_all_again(connection: AsyncConnection) -> int:
     """Make every product pending, whatever became of it before; how many there are. Calls under way no longer count."""
     return (await connection.execute(_REGISTER_ALL_AGAIN)).rowcount
+
+
+async def newest_outcome(connection: AsyncConnection) -> datetime | None:
+    """When the last list that was published was observed, or the last registration ended; None if there was neither."""
+    newest: datetime | None = await connection.scalar(_NEWEST_OUTCOME)
+    return newest
 
 
 async def count_by_status(connection: AsyncConnection) -> dict[str, int]:

@@ -15,8 +15,9 @@ from offers_sync.db.access_tokens import SomeoneElseAsksError, StoredTokens, Unr
 from offers_sync.db.engine import DatabaseUnavailableError, create_engine, transaction
 from offers_sync.db.migrate import migrate as migrate_database
 from offers_sync.domain.access_token import is_token, masked
+from offers_sync.entrypoints import rebuilding
 from offers_sync.entrypoints.worker import work as run_work
-from offers_sync.settings import DatabaseSettings, OffersMsSettings, TokenSettings, WorkSettings
+from offers_sync.settings import DatabaseSettings, OffersMsSettings, RebuildSettings, TokenSettings, WorkSettings
 from offers_sync.use_cases.access_tokens import NoTokenError, account_of, store_given_token
 from schema_migration import OtherDatabaseError
 
@@ -108,6 +109,19 @@ def rekey() -> None:
         typer.echo(f"{count} products will be registered again")
 
     _run(start_afresh())
+
+
+@app.command("rebuild-products")
+def rebuild_products(
+    from_log: Annotated[bool, typer.Option("--from-log", help="From all that the log of events has.")],
+    force: Annotated[bool, typer.Option("--force", help="Though something will be missing.")] = False,  # noqa: FBT002
+) -> None:
+    """Take in what the log of events tells of products, and this service was not told; workers may run meanwhile."""
+    if not from_log:
+        raise typer.BadParameter("there is nothing else to make them from", param_hint="--from-log")
+    settings = load_settings(RebuildSettings)
+    configure_logging(settings)
+    run(rebuilding.rebuild_products(settings, force=force))
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:

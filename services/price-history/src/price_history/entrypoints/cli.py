@@ -1,18 +1,18 @@
 """The console script `price-history`."""
 
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import psycopg2
 import structlog
 import typer
 
-from event_bus import LogTooShortError, OffsetError, parked_commands
+from event_bus import parked_commands
 from lifecycle import configure_logging, load_settings, run, serve_http
-from price_history.bootstrap import first_partitions, http_app, rebuild_from_log
+from price_history.bootstrap import first_partitions, http_app
 from price_history.bootstrap import rebuild as rebuild_rollups
 from price_history.bootstrap import work as work_until_stopped
-from price_history.db.engine import BeingWrittenError, DatabaseUnavailableError
 from price_history.db.migrate import migrate as migrate_database
+from price_history.entrypoints.rebuilding import rebuild_from_log
 from price_history.settings import MigrateSettings, ServeSettings, ServiceSettings, WorkSettings
 from schema_migration import OtherDatabaseError
 
@@ -22,7 +22,7 @@ _log = structlog.get_logger()
 
 FromLog = Annotated[bool, typer.Option("--from-log", help="Record what the log of events has; not while `work` runs.")]
 Afresh = Annotated[bool, typer.Option("--afresh", help="With --from-log: forget everything first.")]
-Force = Annotated[bool, typer.Option("--force", help="With --afresh: also what the log can't bring back.")]
+Force = Annotated[bool, typer.Option("--force", help="With --from-log: though something will be missing.")]
 
 app.add_typer(parked_commands("price-history"), name="parked")
 
@@ -65,40 +65,11 @@ def rebuild(from_log: FromLog = False, afresh: Afresh = False, force: Force = Fa
 
     With --from-log: add what the log has and history has not, such as after a backup was restored.
     """
-    if (afresh and not from_log) or (force and not afresh):
-        raise typer.BadParameter("--afresh goes with --from-log, and --force with --afresh")
+    if (afresh or force) and not from_log:
+        raise typer.BadParameter("--afresh and --force go with --from-log")
     settings = load_settings(ServiceSettings if from_log else MigrateSettings)
     configure_logging(settings)
     if isinstance(settings, ServiceSettings):
-        run(_rebuild_from_log(settings, afresh=afresh, force=force))
+        run(rebuild_from_log(settings, afresh=afresh, force=force))
     else:
         run(rebuild_rollups(settings))
-
-
-async def _rebuild_from_log(settings: ServiceSettings, *, afresh: bool, force: bool) -> None:
-    try:
-        result = await rebuild_from_log(settings, afresh=afresh, force=force)
-    except BeingWrittenError:
-        _fail("a `price-history work`, or another rebuild, records into this database: stop it first")
-    except LogTooShortError as error:
-        _fail(f"refused, as this would lose history (--force does it): {error}")
-    except (DatabaseUnavailableError, ConnectionError, OffsetError) as error:
-        _fail(f"not done, do it again (without --afresh): {error}")
-    extent = result.replayed.extent
-    _log.info(
-        "history_rebuilt",
-        offsets=None if extent is None else [extent.first, extent.last],
-        events=result.replayed.handled,
-        unreadable=result.replayed.unreadable,
-        lists=result.lists,
-        lists_known_already=result.stale,
-        changes=result.changes,
-        products_created=result.created,
-        products_deleted=result.deleted,
-        blocks_rolled_up=result.rolled_up,
-    )
-
-
-def _fail(reason: str) -> NoReturn:
-    typer.echo(f"price-history: {reason}", err=True)
-    raise typer.Exit(1)

@@ -6,9 +6,9 @@ from datetime import datetime
 from uuid import UUID
 
 from aggregator_contracts import OffersUpdated, ProductCreated, ProductDeleted
-from event_bus import Handlers, OpenLog, ReceivedOffersUpdated, Replayed, Together, must_reach_back, replay
+from event_bus import Handlers, Kept, OpenLog, Rebuild, ReceivedOffersUpdated, Replayed, Together
 from price_history.db.engine import Database
-from price_history.db.forgetting import forget_everything, oldest_change
+from price_history.db.forgetting import forget_everything, span
 from price_history.db.recording import add_products
 from price_history.domain.recording import ObservedList
 from price_history.use_cases.known_products import DeleteProduct
@@ -68,31 +68,43 @@ class ReplayEvents:
 
 
 class RebuildHistory:
-    """Replays the log into the database, which nobody else may record into meanwhile, and rolls up what is new."""
+    """Replays the log into the database, which nobody else may record into meanwhile, and rolls up what is new.
 
-    def __init__(self, database: Database, events: ReplayEvents, roll_up: RollUp) -> None:
+    Args:
+        database: where history is.
+        events: records them.
+        roll_up: for what they leave to be done.
+        afresh: everything is forgotten first.
+
+    Attributes:
+        rebuild: knows what was done.
+    """
+
+    def __init__(self, database: Database, events: ReplayEvents, roll_up: RollUp, *, afresh: bool) -> None:
+        self.rebuild = Rebuild(events.handlers, self._kept, self._forget if afresh else None)
         self._database = database
         self._events = events
         self._roll_up = roll_up
 
-    async def __call__(self, log: OpenLog, *, afresh: bool, force: bool) -> HistoryReplayed:
-        """Add what is newer than what is there; or, `afresh`, forget everything first.
-
-        Interrupted, it may be called again, and then without forgetting what it has done.
+    async def __call__(self, log: OpenLog, *, force: bool) -> HistoryReplayed:
+        """Add what is newer than what is there; interrupted, it may be called again, and then without forgetting.
 
         Raises:
-            LogTooShortError: the log does not reach back to where history begins, and it is not forced.
-            DatabaseUnavailableError, ConnectionError, OffsetError: call it again.
+            LogTooShortError, ConnectionError, OffsetError: as `Rebuild` does.
+            DatabaseUnavailableError: call it again.
         """
-        async with self._database.transaction() as connection:
-            oldest = await oldest_change(connection) if afresh and not force else None
-        if afresh:
-            await must_reach_back(log, oldest)
-            async with self._database.transaction() as connection:
-                await forget_everything(connection)
         events = self._events
-        replayed = await replay(log, events.handlers)
+        replayed = await self.rebuild(log, force=force)
         rolled_up = await self._roll_up.finish()
         return HistoryReplayed(
             replayed, events.lists, events.stale, events.changes, events.created, events.deleted, rolled_up
         )
+
+    async def _kept(self) -> Kept | None:
+        async with self._database.transaction() as connection:
+            found = await span(connection)
+        return None if found is None else Kept(*found)
+
+    async def _forget(self) -> None:
+        async with self._database.transaction() as connection:
+            await forget_everything(connection)

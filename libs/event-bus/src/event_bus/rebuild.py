@@ -1,0 +1,51 @@
+"""Makes what a service keeps from the log: what is missing, or all of it anew."""
+
+from collections.abc import Awaitable, Callable
+
+from event_bus.log import OpenLog
+from event_bus.reach import Kept, must_join, must_reach_back
+from event_bus.replay import Handlers, Replayed, replay
+
+
+class Rebuild:
+    """One rebuild. Nobody else handles such events meanwhile, unless the handlers allow for it.
+
+    Args:
+        handlers: idempotent ones, as `replay` takes them.
+        kept: tells what was made of events until now; None if nothing was.
+        forget: deletes all that was, in one transaction, which is done first. None leaves it.
+
+    Attributes:
+        forgotten: it was deleted: from now on this is to be continued, and not begun once more.
+    """
+
+    def __init__(
+        self,
+        handlers: Handlers,
+        kept: Callable[[], Awaitable[Kept | None]],
+        forget: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self.forgotten = False
+        self._handlers = handlers
+        self._kept = kept
+        self._forget = forget
+
+    async def __call__(self, log: OpenLog, *, force: bool) -> Replayed:
+        """Have handled what the log has by now.
+
+        Raises:
+            LogTooShortError: the log can't bring back what would be forgotten, or does not join on to what is kept, and
+                it is not forced. Nothing was changed.
+            ConnectionError, OffsetError: the log was lost; it may be done again.
+            Exception: whatever a handler raises ends it.
+        """
+        if not force:
+            kept = await self._kept()
+            if self._forget is not None and kept is not None:
+                await must_reach_back(log, kept)
+            else:
+                await must_join(log, kept)
+        if self._forget is not None:
+            await self._forget()
+            self.forgotten = True
+        return await replay(log, self._handlers)
