@@ -9,7 +9,9 @@ import base64
 import hashlib
 import json
 import os
+import re
 import secrets
+import sys
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,6 +23,7 @@ ADMINISTRATOR = "administrator"
 DATABASES = {"catalog-api": "catalog", "offers-sync": "offers_sync", "price-history": "price_history"}
 # The volumes of those whose servers know something that their workers don't; the others have one for all.
 WORKERS = {"catalog-api": ("catalog-api-worker",), "price-history": ("price-history-worker",)}
+SMALLEST_LOG = 2 * 2**24  # two of its files
 
 
 def write(volume: str, name: str, content: str) -> None:
@@ -60,6 +63,22 @@ def database_url(database: str, role: str, variable: str) -> str:
     return f"postgresql://{role}:{secret}@postgres:5432/{database}"
 
 
+def log_bounds(defaults: dict[str, str | int]) -> dict[str, str | int]:
+    """The log's policy: what the environment says, checked as the services' own `LogBounds` does."""
+    age = os.environ.get("EVENT_LOG_MAX_AGE") or str(defaults["max-age"])
+    size = os.environ.get("EVENT_LOG_MAX_BYTES") or str(defaults["max-length-bytes"])
+    if not re.fullmatch(r"[1-9][0-9]{0,8}[YMDhms]", age):
+        sys.exit(f"EVENT_LOG_MAX_AGE must be such as 7D (Y, M, D, h, m or s), and is {age!r}")
+    if not re.fullmatch(r"[0-9]{1,15}", size) or int(size) < SMALLEST_LOG:
+        sys.exit(f"EVENT_LOG_MAX_BYTES must be {SMALLEST_LOG} or more, and is {size!r}")
+    return {"max-age": age, "max-length-bytes": int(size)}
+
+
+# What each account may do, and what there is at the broker, is told by the services' own code. First what can fail.
+definitions = json.loads(DEFINITIONS.read_text())
+policy = next(policy for policy in definitions["policies"] if policy["name"] == "log")
+policy["definition"] = log_bounds(policy["definition"])
+
 password("postgres", "superuser")
 password("grafana", ADMINISTRATOR, "GRAFANA_PASSWORD")
 for service, database in DATABASES.items():
@@ -68,8 +87,6 @@ for service, database in DATABASES.items():
     write(f"{service}-migrate", "DATABASE_URL", database_url(database, f"{database}_owner", f"OWNER_OF_{variable}"))
 write("price-history", "PRICE_HISTORY_TOKEN", password("catalog-api", "PRICE_HISTORY_TOKEN", "PRICE_HISTORY_TOKEN"))
 
-# What each account may do is told by the services' own code; here it gets its password.
-definitions = json.loads(DEFINITIONS.read_text())
 accounts = {
     name: password("rabbitmq", name, f"{name.replace('-', '_').upper()}_RABBITMQ_PASSWORD")
     for name in (*(permission["user"] for permission in definitions["permissions"]), ADMINISTRATOR)
@@ -82,7 +99,4 @@ definitions["users"] = [
 definitions["permissions"].append(
     {"user": ADMINISTRATOR, "vhost": VHOST, "configure": ".*", "write": ".*", "read": ".*"}
 )
-log = next(policy["definition"] for policy in definitions["policies"] if policy["name"] == "log")
-log["max-age"] = os.environ.get("EVENT_LOG_MAX_AGE") or log["max-age"]
-log["max-length-bytes"] = int(os.environ.get("EVENT_LOG_MAX_BYTES") or log["max-length-bytes"])
 write("rabbitmq", "definitions.json", json.dumps(definitions, indent=1))

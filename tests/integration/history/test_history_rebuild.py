@@ -269,6 +269,7 @@ async def test_a_wiped_database_gets_all_of_it_back(
     expected = await stored(history_dsn)
     assert all(expected[table] for table in ("products", "deleted", "offers", "chunks", "rollups"))
     assert await stored(wiped) == expected
+    assert await rows(wiped, "SELECT 1 FROM outbox") == [], "what it means for best prices was told already"
     expected_answers = await answers(history_dsn, told)
     assert await answers(wiped, told) == expected_answers
     # Once more, and by forgetting first: the same.
