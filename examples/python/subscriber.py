@@ -7,7 +7,8 @@ transaction with what it has seen, and a message is acknowledged after that: kil
 event once. While it is away its queue keeps the events. SIGTERM and Ctrl-C stop it between two messages.
 
 With --from it has no queue: it reads the log, which keeps every event for some days, from its first event, an offset or
-a time such as 2026-11-23T10:00:00Z, and goes on with what is published then. The next time it begins where it was.
+a time such as 2026-11-23T10:00:00Z, and goes on with what is published then. The next time it begins with the last
+event that it has: where another one or none is in its place, the log was made anew, and is read from its first.
 """
 
 import argparse
@@ -25,12 +26,13 @@ import aio_pika
 EXCHANGE = "aggregator.events"
 LOG = "aggregator.log"
 OFFSET = "x-stream-offset"
-TYPES = ["catalog.#", "offers.#"]  # everything
+TYPES = ["catalog.#", "offers.#"]  # all but what is derived from these, "prices.#"
 RECONNECT_SECONDS = 1
+SILENCE_SECONDS = 5  # an event that is in the log comes sooner
 LOST = (aio_pika.exceptions.AMQPException, OSError, RuntimeError)  # what a connection that breaks raises
 TABLES = """
     CREATE TABLE IF NOT EXISTS seen (event_id TEXT PRIMARY KEY);
-    CREATE TABLE IF NOT EXISTS next (one INTEGER PRIMARY KEY CHECK (one = 1), offset INTEGER);
+    CREATE TABLE IF NOT EXISTS latest (one INTEGER PRIMARY KEY CHECK (one = 1), offset INTEGER);
     CREATE TABLE IF NOT EXISTS product (id TEXT PRIMARY KEY, version INTEGER, name TEXT);
     CREATE TABLE IF NOT EXISTS price (
         product_id TEXT PRIMARY KEY, revision INTEGER, observed_at TEXT, lowest INTEGER);
@@ -76,7 +78,7 @@ async def handle(message: aio_pika.abc.AbstractIncomingMessage, state: sqlite3.C
     try:
         with state:  # commits, or rolls back
             if OFFSET in message.headers:  # it comes from the log
-                state.execute("INSERT OR REPLACE INTO next VALUES (1, ?)", [message.headers[OFFSET] + 1])
+                state.execute("INSERT OR REPLACE INTO latest VALUES (1, ?)", [message.headers[OFFSET]])
             news = apply(json.loads(message.body), state)
     except (ValueError, LookupError, TypeError) as error:
         # No event of this contract. It would come back for ever, so it is put away, and the log says why.
@@ -98,9 +100,21 @@ async def own_queue(channel: aio_pika.abc.AbstractChannel, name: str) -> aio_pik
     return queue
 
 
-def after_what_is_stored(state: sqlite3.Connection, start: Start) -> Start:
-    [stored] = state.execute("SELECT offset FROM next").fetchone() or [None]
-    return start if stored is None else int(stored)
+def where_it_was(state: sqlite3.Connection, start: Start) -> tuple[Start, int | None]:
+    """Where to begin in the log, and the offset of the last event that was handled, which is the same; or none."""
+    row = state.execute("SELECT offset FROM latest").fetchone()
+    if row is None:
+        return start, None
+    return ("first", None) if row[0] is None else (row[0], row[0])
+
+
+def is_anew(message: aio_pika.abc.AbstractIncomingMessage, latest: int, state: sqlite3.Connection) -> bool:
+    """Whether this is another log than the one whose event at the offset `latest` was handled."""
+    offset = message.headers[OFFSET]
+    if offset > latest:  # too old, or the log is another one: there is nothing before this in either
+        say(f"the log no longer has offset {latest}: it begins with {offset}")
+        return False
+    return not state.execute("SELECT 1 FROM seen WHERE event_id = ?", [message.message_id]).fetchone()
 
 
 async def subscribe(
@@ -114,19 +128,27 @@ async def subscribe(
         channel.close_callbacks.add(lambda *_: ended.set())
         await channel.set_qos(prefetch_count=20)
         arguments: dict[str, Any] = {}
+        latest: int | None = None
         if start is None:
             queue = await own_queue(channel, queue_name)
         else:
             queue = await channel.get_queue(LOG)
-            arguments[OFFSET] = start = after_what_is_stored(state, start)
+            arguments[OFFSET], latest = where_it_was(state, start)
+
+        def begin_anew() -> None:
+            say("the log was made anew: from its first event")
+            with state:
+                state.execute("UPDATE latest SET offset = NULL")
+            ended.set()
 
         async def consume(message: aio_pika.abc.AbstractIncomingMessage) -> None:
-            if stopping.is_set():
+            nonlocal latest
+            if stopping.is_set() or ended.is_set():
                 return  # back to the queue, when the connection closes
-            nonlocal start
-            if isinstance(start, int) and message.headers[OFFSET] > start + 1:  # the broker leaves out one now and then
-                say(f"the log no longer has offset {start}: it begins with {message.headers[OFFSET]}")
-            start = None
+            if latest is not None and is_anew(message, latest, state):
+                begin_anew()
+                return
+            latest = None
             try:
                 await handle(message, state)
             except (*LOST, sqlite3.Error) as error:  # not acknowledged: it comes again
@@ -135,6 +157,11 @@ async def subscribe(
 
         await queue.consume(consume, arguments=arguments)
         say(f"subscribed to {queue.name}")
+        if latest is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), SILENCE_SECONDS)
+            if latest is not None and not (stopping.is_set() or ended.is_set()):
+                begin_anew()
         waiting = {asyncio.create_task(ended.wait()), asyncio.create_task(stopping.wait())}
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:

@@ -31,6 +31,7 @@ from devstack.conditions import wait_until
 from devstack.ports import free_port
 from devstack.settings import StackSettings
 from devstack.stack import Stack
+from event_bus.topology import QUEUES
 
 SECONDS: Final = 60.0
 STOP_SECONDS: Final = 15.0
@@ -393,6 +394,34 @@ def test_the_example_with_curl_goes_on_where_it_was_through_all_that_happens(
     assert {event["type"] for event in following.events()} == {ProductCreated.TYPE}
 
 
+@pytest.mark.parametrize("longer", [False, True])
+def test_a_log_that_was_made_anew_is_read_from_its_first_event(
+    stack: Stack, products: str, tmp_path: Path, *, longer: bool
+) -> None:
+    product = loopback_http.call("POST", products, {"name": "Mower", "description": ""})
+    late = Example([sys.executable, ROOT / "examples/python/subscriber.py"], stack, tmp_path, start="first")
+    late.start()
+    try:
+        late.until(lambda: versions(late, product["id"]) == [(1, "Mower")])
+        # Offsets that another log does not reach soon.
+        asyncio.run(_publish_again(stack, state(product["id"], 1, "Mower"), times=500))
+        last = str(uuid4())
+        asyncio.run(_publish_again(stack, state(last, 1, "last"), times=1))
+        late.until(lambda: versions(late, last) == [(1, "last")])
+        assert late.stop() == 0
+
+        asyncio.run(_make_log_anew(stack))
+        missed = str(uuid4())
+        asyncio.run(_publish_again(stack, state(missed, 1, "missed"), times=1))
+        if longer:
+            asyncio.run(_publish_again(stack, state(last, 1, "last"), times=5000))
+        late.start()
+        late.until(lambda: versions(late, missed) == [(1, "missed")])
+        assert late.log().count("made anew") == 1
+    finally:
+        late.kill()
+
+
 def _seen(example: Example) -> set[str]:
     with closing(sqlite3.connect(example.state)) as connection:
         return {event_id for (event_id,) in connection.execute("SELECT event_id FROM seen")}
@@ -414,7 +443,17 @@ async def _publish_again(stack: Stack, body: bytes, *, times: int) -> None:
     async with await aio_pika.connect(stack.description()["rabbitmq_url"]) as connection:
         exchange = await (await connection.channel()).get_exchange(EXCHANGE)
         for _ in range(times):
-            await exchange.publish(aio_pika.Message(body, type=ProductCreated.TYPE), ProductCreated.TYPE)
+            message = aio_pika.Message(body, type=ProductCreated.TYPE, message_id=json.loads(body)["id"])
+            await exchange.publish(message, ProductCreated.TYPE)
+
+
+async def _make_log_anew(stack: Stack) -> None:
+    async with await aio_pika.connect(stack.description()["rabbitmq_url"]) as connection:
+        channel = await connection.channel()
+        await channel.queue_delete(LOG)
+        [log] = [queue for queue in QUEUES if queue.name == LOG]
+        queue = await channel.declare_queue(LOG, durable=True, arguments={**log.arguments})
+        await queue.bind(EXCHANGE, "#")
 
 
 async def _taken(stack: Stack, name: str) -> list[Json]:
