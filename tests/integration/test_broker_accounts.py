@@ -35,7 +35,7 @@ Accounts = Callable[[str], str]
 ACCOUNTS = (*SERVICES, SUBSCRIBER)
 OWN = {(event.SOURCE.removeprefix("/"), event) for event in EVENT_CLASSES}
 READERS = {queue: {s.service} for s in SUBSCRIPTIONS for queue in (s.queue, s.parked_queue)}
-READERS[LOG] = {"catalog-api", "price-history", SUBSCRIBER}
+READERS[LOG] = {*SERVICES, SUBSCRIBER}
 
 
 @asynccontextmanager
