@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -28,7 +28,7 @@ from aggregator_contracts.topology import EXCHANGE, HISTORY_OFFERS, LOG, SUBSCRI
 from devstack.broker_management import BrokerManagement
 from devstack.conditions import wait_until
 from devstack.rabbitmq import RabbitNode
-from event_bus import EventConsumer, EventPublisher, PublishError, Unprocessable
+from event_bus import EventConsumer, EventPublisher, PublishError, ReceivedOffersUpdated, Together, Unprocessable
 from event_bus import consumer as consumer_module
 
 Handler = Callable[[Event], Awaitable[None]]
@@ -441,16 +441,117 @@ def ids(events: Sequence[Event]) -> list[str]:
     return [event.id for event in events]
 
 
+def updates(revisions: range) -> list[OffersUpdated]:
+    moment = datetime.now(UTC)
+    return [
+        OffersUpdated.of([OffersUpdate(product_id=UUID(int=1), revision=n, observed_at=moment, offers=[])])
+        for n in revisions
+    ]
+
+
+class Recorder:
+    """Handles together what waits; the list of one revision fails with each of these faults before it is handled."""
+
+    def __init__(self, at: int, *faults: type[Exception]) -> None:
+        self.handled: list[int] = []
+        self._at = at
+        self._faults = list(faults)
+        self._together = Together(self._record)
+
+    async def __call__(self, event: Event) -> None:
+        assert isinstance(event, ReceivedOffersUpdated)
+        await self._together({update.revision: event.id for update in event.data.updates})
+
+    async def _record(self, revisions: Mapping[int, str]) -> None:
+        await asyncio.sleep(0.01)
+        if self._faults and self._at in revisions:
+            raise self._faults.pop(0) if len(revisions) == 1 else self._faults[0]
+        self.handled += revisions
+
+
+@pytest.mark.parametrize("fault", [ConnectionRefusedError, LookupError])
+@pytest.mark.parametrize("at", [1, 7])
+async def test_a_message_of_an_ordered_queue_that_is_handled_again_is_not_overtaken(
+    rabbitmq_url: str, publisher: EventPublisher, at: int, fault: type[Exception]
+) -> None:
+    recorder = Recorder(at, fault, fault)
+    await publisher.publish(updates(range(1, 51)))
+    async with consuming(rabbitmq_url, recorder, HISTORY_OFFERS, transient=(ConnectionRefusedError,)):
+        async with asyncio.timeout(10):
+            while len(recorder.handled) < 50:  # noqa: ASYNC110 - what is waited for is in the handler
+                await asyncio.sleep(0.01)
+    assert recorder.handled == list(range(1, 51))
+
+
+async def test_a_message_of_an_ordered_queue_that_fails_ten_times_is_parked_and_those_behind_it_go_on_in_order(
+    rabbitmq_url: str,
+    publisher: EventPublisher,
+    channel: aio_pika.abc.AbstractChannel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(consumer_module, "LAST_PAUSE_SECONDS", 0.05)
+    recorder = Recorder(7, *[LookupError] * 10)
+    await publisher.publish(updates(range(1, 31)))
+    async with consuming(rabbitmq_url, recorder, HISTORY_OFFERS):
+        parked = await message_in(channel, HISTORY_OFFERS.parked_queue)
+        async with asyncio.timeout(10):
+            while len(recorder.handled) < 29:  # noqa: ASYNC110 - what is waited for is in the handler
+                await asyncio.sleep(0.01)
+    assert "failed 10 times, last with LookupError" in str(parked.headers["x-parked-reason"])
+    assert recorder.handled == [n for n in range(1, 31) if n != 7]
+
+
+async def test_a_copy_that_gives_up_with_messages_of_an_ordered_queue_in_hand_is_not_overtaken(
+    rabbitmq_url: str, publisher: EventPublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consumer_module, "HOLD_SECONDS", 0.5)
+    busy, standby = asyncio.Event(), Inbox()
+
+    async def fail(_: Event) -> None:
+        busy.set()
+        raise ConnectionRefusedError
+
+    leader = EventConsumer(rabbitmq_url, transient=(ConnectionRefusedError,))
+    leader.subscribe(HISTORY_OFFERS, fail)
+    leading = asyncio.create_task(leader.run(asyncio.Event()))
+    events = updates(range(1, 101))
+    await publisher.publish(events[:1])
+    await asyncio.wait_for(busy.wait(), 10)
+    async with consuming(rabbitmq_url, standby, HISTORY_OFFERS):
+        await publisher.publish(events[1:])
+        with pytest.raises(ConnectionError):
+            await asyncio.wait_for(leading, 10)
+        assert ids(await standby.holds(len(events))) == ids(events)
+
+
+async def test_a_consumer_that_stops_finishes_what_it_has_in_hand_of_every_queue_and_takes_up_nothing_more(
+    rabbitmq_url: str, publisher: EventPublisher
+) -> None:
+    busy, handled, rest = asyncio.Event(), list[str](), Inbox()
+
+    async def slowly(event: Event) -> None:
+        busy.set()
+        await asyncio.sleep(0.5)
+        handled.append(event.id)
+
+    consumer = EventConsumer(rabbitmq_url, prefetch=1)
+    consumer.subscribe(HISTORY_OFFERS, Inbox())
+    consumer.subscribe(SYNC_PRODUCTS, slowly)
+    stopping = asyncio.Event()
+    running = asyncio.create_task(consumer.run(stopping))
+    events = [created() for _ in range(5)]
+    await publisher.publish(events)
+    await asyncio.wait_for(busy.wait(), 10)
+    stopping.set()
+    await asyncio.wait_for(running, 10)
+    assert handled == [events[0].id]
+    async with consuming(rabbitmq_url, rest):
+        assert ids(await rest.holds(4)) == ids(events[1:])
+
+
 async def test_copies_on_an_ordered_queue_take_turns_instead_of_overtaking_each_other(
     rabbitmq_url: str, publisher: EventPublisher
 ) -> None:
-    def updates(revisions: range) -> list[OffersUpdated]:
-        moment = datetime.now(UTC)
-        return [
-            OffersUpdated.of([OffersUpdate(product_id=UUID(int=1), revision=n, observed_at=moment, offers=[])])
-            for n in revisions
-        ]
-
     first, second = updates(range(1, 200)), updates(range(200, 300))
     active, standby = Inbox(), Inbox()
     async with AsyncExitStack() as copies:

@@ -7,6 +7,9 @@
 | raises `Unprocessable`, or the body is no event that may be there | parked with the reason, then acked |
 | raises anything else | put aside for half a minute, up to ten times, then parked |
 
+A message of an ordered queue is never put aside, as others would overtake it: it is handled again where it is, up to
+ten times, then parked; those behind it wait, as they do while a dependency is down.
+
 What is parked or put aside goes over a connection of its own: published over the consumer's, it would stop that one's
 acks while the broker blocks publishers. Until it is confirmed the message is held.
 
@@ -30,6 +33,7 @@ from aggregator_contracts import InvalidEventError
 from aggregator_contracts.topology import EXCHANGE, Subscription
 from event_bus.connection import BROKER_ERRORS, Connection, Nodes, loss_as_error
 from event_bus.decoding import ReceivedEvent, decode_event, decode_published
+from event_bus.line import GivenUpError, Line, Place
 from event_bus.messages import MessagePublisher, OutgoingMessage, PublishError
 from lifecycle import wait_for_any
 
@@ -40,7 +44,7 @@ HOLD_SECONDS: Final = 15 * 60.0
 """Held longer, messages go back to the queue: the broker cuts off a consumer that does not ack within half an hour."""
 WATCH_SECONDS: Final = 10.0
 FINISH_SECONDS: Final = 3.0
-"""How long messages of ordered queues that are in hand may take to be handled when the process stops."""
+"""How long messages in hand may take to be handled when consuming ends."""
 ANSWER_SECONDS: Final = 10.0
 """A broker that leaves a question open for so long is as good as gone, and another node may be there."""
 
@@ -128,22 +132,19 @@ class EventConsumer:
             await self._watch(connection, stopping)
         finally:
             self._connection = None
-            if stopping.is_set():
-                await self._let_go_in_order(connection, deliveries)
+            await self._let_go(connection, deliveries)
             await connection.close()
             await self._moves.stop()
 
-    async def _let_go_in_order(self, connection: Connection, deliveries: Sequence["_Deliveries"]) -> None:
+    async def _let_go(self, connection: Connection, deliveries: Sequence["_Deliveries"]) -> None:
         # Whoever stands by for an ordered queue is told to go on when this consumer is cancelled, which is how a
         # connection is closed politely: it would overtake the messages that are in hand here. So these are finished,
         # later ones are left, and when the connection goes, they go back before the next consumer has its turn.
-        ordered = [delivery for delivery in deliveries if delivery.ordered]
-        if ordered:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(FINISH_SECONDS):
-                    for delivery in ordered:
-                        await delivery.finished()
-            await connection.hang_up()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FINISH_SECONDS):
+                for delivery in deliveries:
+                    await delivery.finished()
+        await connection.hang_up()
 
     async def _watch(self, connection: Connection, stopping: asyncio.Event) -> None:
         probing = asyncio.create_task(self._probe(connection))
@@ -176,6 +177,34 @@ class EventConsumer:
         parked.labels(subscription.parked_queue).set(parked_queue.declaration_result.message_count or 0)
 
 
+class _HandlerFailedError(Exception):
+    """A message of an ordered queue is to be handled again."""
+
+
+class _InPlace:
+    """Attempts to handle a message of an ordered queue, which stays where it is in the order."""
+
+    def __init__(
+        self, place: Place, route: _Route, message: RabbitMessage, transient: tuple[type[Exception], ...]
+    ) -> None:
+        self._place = place
+        self._route = route
+        self._message = message
+        self._as_they_are: tuple[type[Exception], ...] = (*transient, Unprocessable, GivenUpError)
+        self._failures = 0
+
+    async def __call__(self) -> None:
+        try:
+            await self._place.attempt(lambda: self._route.handle(self._message))
+        except self._as_they_are:
+            raise
+        except Exception as error:
+            self._failures += 1
+            if self._failures == MAX_ATTEMPTS:
+                raise
+            raise _HandlerFailedError(f"{self._failures} times, last with {error!r}") from error
+
+
 class _Deliveries:
     """The messages of one subscription over one connection."""
 
@@ -192,14 +221,11 @@ class _Deliveries:
         self._moves = moves
         self._transient = transient
         self._stopping = stopping
+        # One consumer at a time has an ordered queue's messages.
+        self._line = Line(stopping, connection.lost) if route.subscription.ordered else None
         self._in_hand = 0
         self._empty_handed = asyncio.Event()
         self._empty_handed.set()
-
-    @property
-    def ordered(self) -> bool:
-        """Whether one consumer at a time has the queue's messages."""
-        return self._route.subscription.ordered
 
     async def finished(self) -> None:
         """Return when no message is in hand."""
@@ -220,7 +246,7 @@ class _Deliveries:
         subscriber(self._deliver)
 
     async def _deliver(self, message: RabbitMessage) -> None:
-        if self.ordered and self._stopping.is_set():
+        if self._stopping.is_set() or self._connection.lost.is_set():
             message.clear_cache()
             return
         self._in_hand += 1
@@ -248,7 +274,7 @@ class _Deliveries:
 
     async def _settle(self, message: RabbitMessage) -> str:
         try:
-            if not await self._until_possible(lambda: self._route.handle(message), self._transient):
+            if not await self._handled(message):
                 return "returned"
         except Unprocessable as verdict:
             return await self._park(message, str(verdict))
@@ -256,6 +282,18 @@ class _Deliveries:
             return await self._put_aside(message, error)
         await message.ack()
         return "handled"
+
+    async def _handled(self, message: RabbitMessage) -> bool:
+        """Have it handled; False when that was given up."""
+        task = asyncio.current_task()
+        if self._line is None or task is None:
+            return await self._until_possible(lambda: self._route.handle(message), self._transient)
+        with self._line.place(task) as place:
+            attempt = _InPlace(place, self._route, message, self._transient)
+            try:
+                return await self._until_possible(attempt, (*self._transient, _HandlerFailedError))
+            except GivenUpError:
+                return False
 
     async def _until_possible(
         self, attempt: Callable[[], Awaitable[None]], transient: tuple[type[Exception], ...]
@@ -280,7 +318,7 @@ class _Deliveries:
 
     async def _put_aside(self, message: RabbitMessage, error: Exception) -> str:
         subscription = self._route.subscription
-        attempts = int(message.headers.get(ATTEMPTS_HEADER, 0)) + 1
+        attempts = int(message.headers.get(ATTEMPTS_HEADER, 0)) + 1 if self._line is None else MAX_ATTEMPTS
         _log.error("handler_failed", queue=subscription.queue, attempts=attempts, exc_info=error)
         if attempts >= MAX_ATTEMPTS:
             return await self._park(message, f"failed {attempts} times, last with {type(error).__name__}: {error}")

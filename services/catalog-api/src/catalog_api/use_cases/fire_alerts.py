@@ -40,7 +40,11 @@ class FireAlerts:
         self._together = Together(self._evaluate)
 
     async def __call__(self, event: ReceivedBestPriceChanged | NewLowEvent | BackInStockEvent) -> None:
-        """Fire the alerts that these facts make fire."""
+        """Fire the alerts that these facts make fire.
+
+        Raises:
+            DatabaseUnavailableError: handle it again later, before any that came after it.
+        """
         await self._together(_facts(event))
 
     async def _evaluate(self, facts: Mapping[_Key, Fact]) -> None:

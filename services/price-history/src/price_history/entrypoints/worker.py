@@ -1,33 +1,23 @@
 """`price-history work`: follows offers and products, and keeps the partitions."""
 
-import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
 from uuid import UUID
-
-import structlog
 
 from aggregator_contracts import Event, ProductCreated, ProductDeleted
 from event_bus import ReceivedOffersUpdated, Together
 from price_history import metrics
-from price_history.db.engine import DatabaseUnavailableError
 from price_history.domain.recording import ObservedList
 from price_history.use_cases.known_products import AddProduct, DeleteProduct
 from price_history.use_cases.record_offers import RecordOffers, observed_lists
-
-FIRST_PAUSE_SECONDS: Final = 0.1
-LAST_PAUSE_SECONDS: Final = 5.0
-
-_log = structlog.get_logger()
 
 
 class OffersHandler:
     """Records `OffersUpdated` in the order of arrival. Duplicate messages: idempotent, by revision.
 
     Messages that have arrived while others were being recorded are recorded together, in one transaction: its commit is
-    most of what a small message costs. While the database is away they are tried again before any other: a list that
-    overtook them would make them old news, and their changes would be missing from history.
+    most of what a small message costs. While the database is away the queue, which is ordered, has them tried again
+    before any other: a list that overtook them would make them old news, and their changes would be missing.
     """
 
     def __init__(self, record_offers: RecordOffers) -> None:
@@ -35,19 +25,15 @@ class OffersHandler:
         self._together = Together(self._record)
 
     async def __call__(self, event: ReceivedOffersUpdated) -> None:
-        """Return when all of it is stored."""
+        """Return when all of it is stored.
+
+        Raises:
+            DatabaseUnavailableError: handle it again later, before any that came after it.
+        """
         await self._together(observed_lists(event))
 
     async def _record(self, observed: Mapping[UUID, ObservedList]) -> None:
-        pause = FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                result = await self._record_offers(observed)
-                break
-            except DatabaseUnavailableError as error:
-                _log.warning("recording_paused", reason=str(error), seconds=pause)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LAST_PAUSE_SECONDS)
+        result = await self._record_offers(observed)
         metrics.lists.labels("applied").inc(result.applied)
         metrics.lists.labels("stale").inc(result.stale)
         metrics.changes.inc(result.changes)
