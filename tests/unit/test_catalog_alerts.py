@@ -129,6 +129,25 @@ class TestDropAndRise:
         later = [(400.0, 601), (600.0, 600), (601.0, 540)]
         assert [minute for minute, _ in prices(self.drop, [*series, *later], 1000)] == [100, 601]
 
+    def test_a_price_that_stays_put_until_the_window_is_past_its_drop_has_left_it(self) -> None:
+        week = 7 * 24 * 60
+        steps = [1000, 800, 600, 450, 300, 200]
+        falling = [(n * week, price) for n, price in enumerate(steps)]
+        assert prices(rule(Drop(10, "24h")), falling) == falling[1:]
+        growing = [(n * week, price) for n, price in enumerate(reversed(steps))]
+        assert prices(rule(Rise(10, "24h")), growing) == growing[1:]
+
+    def test_what_moved_within_the_window_is_left_as_what_is_higher_slides_out_of_it(self) -> None:
+        series = [(0, 1000), (5, 960), (50, 900)]
+        # 900 still is a drop from 1000 at 104, and no longer one from 960 at 110; at 155 there is nothing before it.
+        assert prices(self.drop, [*series, (104, 855)]) == [(50, 900)]
+        assert prices(self.drop, [*series, (110, 864)]) == [(50, 900), (110, 864)]
+        assert prices(self.drop, [*series, (155, 810)]) == [(50, 900), (155, 810)]
+
+    def test_a_price_that_stays_put_within_the_hysteresis_or_without_stock_has_not_left(self) -> None:
+        assert prices(self.drop, [(0, 1000), (5, 993), (50, 900), (110, 890)]) == [(50, 900)]
+        assert prices(self.drop, [(0, 1000), (50, 900), (60, None), (90, 890)]) == [(50, 900)]
+
     def test_a_price_after_a_gap_is_compared_with_those_before_it(self) -> None:
         assert prices(self.drop, [(1, None), (50, 900)], 1000) == [(50, 900)]
         assert prices(self.drop, [(1, None), (200, 900)], 1000) == []

@@ -131,12 +131,22 @@ def _judge(rule: Rule, state: State, fact: Fact) -> _Verdict:
 
 def _judge_move(condition: Drop | Rise, margin: int, state: State, change: BestPriceChange) -> _Verdict:
     way = UP if isinstance(condition, Rise) else DOWN
-    extremes = _slid(state.extremes, window_length(condition.window), way, change)
+    slot = window_length(condition.window) / SLOTS
+    before = _slid(state.extremes, slot, change.at)
+    # As the old price came to its end: no change has told that it left while it stayed put.
+    stayed = _compare_with_window(condition, margin, way, change.old_price, before)
+    moved = _compare_with_window(condition, margin, way, change.price, _with_ended(before, slot, way, change))
+    return msgspec.structs.replace(moved, left=stayed.left or moved.left)
+
+
+def _compare_with_window(
+    condition: Drop | Rise, margin: int, way: int, price: int | None, extremes: Extremes
+) -> _Verdict:
     if not extremes:  # nothing to move from, so whatever was told is left behind
-        return _Verdict(False, change.price is not None, None)
+        return _Verdict(False, price is not None, None)
     reference = extremes[0][1]
     limit = reference * (_WHOLE + way * _hundredths(condition.percent))
-    verdict = _compare(change.price, limit, margin, way, reference)
+    verdict = _compare(price, limit, margin, way, reference)
     # No percentage leads from 0 to anywhere.
     return _Verdict(verdict.holds and reference > 0, verdict.left, reference, extremes)
 
@@ -150,14 +160,18 @@ def _compare(price: int | None, limit: int, margin: int, way: int, reference: in
     return _Verdict(holds, left, reference)
 
 
-def _slid(extremes: Extremes, window: timedelta, way: int, change: BestPriceChange) -> Extremes:
-    """The extremes of the window that ends with this change, the price that it ended among them."""
-    slot = window / SLOTS
-    first = (change.at - _EPOCH - window) // slot
-    kept = [extreme for extreme in extremes if extreme[0] >= first]
+def _slid(extremes: Extremes, slot: timedelta, at: datetime) -> Extremes:
+    """Those that are still in the window that ends at this time."""
+    first = (at - _EPOCH - SLOTS * slot) // slot
+    return tuple(extreme for extreme in extremes if extreme[0] >= first)
+
+
+def _with_ended(extremes: Extremes, slot: timedelta, way: int, change: BestPriceChange) -> Extremes:
+    """The extremes with the price that this change ended among them."""
     ended = change.old_price
     if ended is None:
-        return tuple(kept)
+        return extremes
+    kept = list(extremes)
     while kept and way * kept[-1][1] >= way * ended:
         kept.pop()
     last = (change.at - _INSTANT - _EPOCH) // slot

@@ -39,7 +39,8 @@ It goes by every change of best prices as it is recorded, and by the times of th
 passes. `best_price_at_or_below`, `drop` and `rise` fire at a change at which they hold, if the alert is armed for that
 product and no firing lies less than `cooldown_seconds` before. It is armed from the start: one that is made while its
 condition holds fires at the next change at which it still does. After a firing it is armed again by the change at which
-the price has left the condition by `hysteresis_percent`. Without a price, as nothing is in stock, nothing holds and
+the price has left the condition by `hysteresis_percent`, or that finds that it had: a price that stays put leaves a
+drop or rise as the window slides past what it moved from. Without a price, as nothing is in stock, nothing holds and
 nothing is left. What became true during the cooldown fires at the first change after it at which it still holds.
 `new_low` and `back_in_stock` are instants: those in the cooldown are not told.
 
