@@ -107,11 +107,16 @@ class DryRunInput(_Described):
             RequestRefusedError: 422, it ends before it begins, or begins too early.
         """
         ends = min(self.ends or now, now)
-        begins = self.begins or ends - DRY_RUN_PERIOD
+        if ends <= EARLIEST:
+            raise _refused("/to", "must be after 2000 begins")
+        begins = self.begins or max(ends - DRY_RUN_PERIOD, EARLIEST)
         if not EARLIEST <= begins < ends:
-            errors = [{"pointer": "/from", "detail": "must be before to and now, and not before 2000"}]
-            raise RequestRefusedError(422, "The body is not valid.", errors)
+            raise _refused("/from", "must be before to and now, and not before 2000")
         return begins, ends
+
+
+def _refused(pointer: str, detail: str) -> RequestRefusedError:
+    return RequestRefusedError(422, "The body is not valid.", [{"pointer": pointer, "detail": detail}])
 
 
 class AlertOutput(BaseModel):
