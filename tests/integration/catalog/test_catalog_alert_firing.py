@@ -31,7 +31,8 @@ from event_bus import EventConsumer, EventPublisher, decode_event
 
 from .conftest import UNKNOWN, Api, eventually, make_webhook
 
-START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+START = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
+"""After the alerts are made, as they go by nothing that happened before."""
 BELOW = {"type": "best_price_at_or_below", "price": 900}
 DROP = {"type": "drop", "percent": 10, "window": "24h"}
 
@@ -50,7 +51,7 @@ def changed(*changes: tuple[str, float, int | None, int | None]) -> BestPriceCha
         [
             BestPriceChange(
                 product_id=UUID(product),
-                revision=int(minute) + 1,
+                revision=max(1, int(minute) + 1),
                 at=at(minute),
                 old_price=old,
                 new_price=new,
@@ -199,6 +200,28 @@ async def test_a_disabled_alert_is_not_evaluated_and_starts_anew_when_enabled(
     assert await told_prices(sql) == [900, 898]
 
 
+async def test_what_happened_before_an_alert_was_made_enabled_or_changed_is_nothing_to_it(
+    api: Api, webhook: str, database: Database, sql: Any
+) -> None:
+    product = (await api.create())["id"]
+    ago = (datetime.now(UTC) - START) / timedelta(minutes=1)
+    path = f"/alerts/{(await make(api, webhook, product_id=product))['id']}"
+    await handle(database, changed((product, ago, 950, 890)))
+    assert await sql.fetchval("SELECT count(*) FROM alert_states") == 0
+    await api("PATCH", path, json={"enabled": False})
+    for patch in ({"enabled": True}, {"condition": BELOW | {"price": 901}}):
+        between = (datetime.now(UTC) - START) / timedelta(minutes=1)
+        await api("PATCH", path, json=patch)
+        await handle(database, changed((product, between, 890, 880)))
+    assert await deliveries(sql) == []
+    since = await sql.fetchval("SELECT watching_since FROM alerts")
+    await api("PATCH", path, json={"name": "still the same"})
+    assert await sql.fetchval("SELECT watching_since FROM alerts") == since
+    now = (datetime.now(UTC) - START) / timedelta(minutes=1)
+    await handle(database, changed((product, now, 880, 870)))
+    assert await told_prices(sql) == [870]
+
+
 async def test_what_an_alert_knows_is_forgotten_when_it_watches_something_else(
     api: Api, webhook: str, database: Database, sql: Any
 ) -> None:
@@ -311,6 +334,38 @@ async def test_alerts_are_not_evaluated_while_somebody_changes_them(
         await sql.execute("UPDATE alerts SET enabled = false")
     await evaluating
     assert await deliveries(sql) == []
+
+
+async def test_an_alert_that_leaves_a_product_as_it_is_deleted_is_in_nobodys_way(
+    api: Api, webhook: str, database: Database, sql: Any
+) -> None:
+    old, new = (await api.create())["id"], (await api.create())["id"]
+    for _ in range(2):
+        await make(api, webhook, product_id=old, condition=DROP)
+    await handle(database, changed((old, 1, 1000, 990)))
+    assert await sql.fetchval("SELECT count(*) FROM alert_states") == 2
+    # In the order in which they are deleted with the product.
+    first, last = [row["id"] for row in await sql.fetch("SELECT id FROM alerts ORDER BY ctid")]
+
+    async def wait_for_locks(count: int) -> None:
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+
+        async def so_many_wait() -> bool:
+            await sql.execute("SELECT pg_stat_clear_snapshot()")
+            return bool(await sql.fetchval(waiting) == count)
+
+        await eventually(so_many_wait)
+
+    async with sql.transaction():
+        await sql.execute("SELECT FROM alerts WHERE id = $1 FOR UPDATE", last)
+        deleting = asyncio.create_task(api("DELETE", f"/products/{old}"))
+        await wait_for_locks(1)
+        moving = asyncio.create_task(api("PATCH", f"/alerts/{first}", json={"product_id": new}))
+        await wait_for_locks(2)
+    assert (await deleting).status == 204
+    (await moving).problem(404)
 
 
 async def test_changing_and_deleting_alerts_and_products_meanwhile_breaks_nothing(

@@ -21,8 +21,9 @@ _ANY: Final = "SELECT EXISTS (SELECT FROM alerts WHERE enabled AND (product_id I
 _HOLD: Final = sa.text("SELECT pg_advisory_xact_lock(:key)")
 _WATCHING: Final = sa.text(
     """
-    SELECT id, name, product_id, webhook_id, CAST(condition AS text), cooldown_seconds, hysteresis_percent FROM alerts
-    WHERE enabled AND (product_id IS NULL OR product_id = ANY(CAST(:ids AS uuid[]))) ORDER BY id
+    SELECT id, name, product_id, webhook_id, CAST(condition AS text), cooldown_seconds, hysteresis_percent,
+        watching_since
+    FROM alerts WHERE enabled AND (product_id IS NULL OR product_id = ANY(CAST(:ids AS uuid[]))) ORDER BY id
     """
 )
 # They stay until this transaction ends, so what is stored of them has something to refer to.
@@ -53,13 +54,17 @@ Pair = tuple[UUID, UUID]
 
 
 class WatchingAlert(msgspec.Struct, frozen=True):
-    """An enabled alert, as far as it is needed to find and tell its firings; `product_id` is None for all products."""
+    """An enabled alert, as far as it is needed to find and tell its firings; `product_id` is None for all products.
+
+    Facts that happened until `watching_since` are nothing to it.
+    """
 
     id: UUID
     name: str | None
     product_id: UUID | None
     webhook_id: UUID
     rule: Rule
+    watching_since: datetime
 
 
 class KnownState(msgspec.Struct, frozen=True):
@@ -84,8 +89,10 @@ async def watching(connection: AsyncConnection, product_ids: Collection[UUID]) -
     """The enabled alerts on all products, and on these."""
     rows = await connection.execute(_WATCHING, {"ids": list(product_ids)})
     return [
-        WatchingAlert(id_, name, product_id, webhook_id, Rule(_condition.decode(condition), cooldown, hysteresis))
-        for id_, name, product_id, webhook_id, condition, cooldown, hysteresis in rows
+        WatchingAlert(
+            id_, name, product_id, webhook_id, Rule(_condition.decode(condition), cooldown, hysteresis), since
+        )
+        for id_, name, product_id, webhook_id, condition, cooldown, hysteresis, since in rows
     ]
 
 

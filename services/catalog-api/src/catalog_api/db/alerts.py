@@ -32,7 +32,8 @@ _UPDATE: Final = sa.text(
     f"""
     UPDATE alerts SET name = :name, product_id = :product_id, webhook_id = :webhook_id,
         condition = CAST(:condition AS json), cooldown_seconds = :cooldown, hysteresis_percent = :hysteresis,
-        enabled = :enabled, updated_at = now()
+        enabled = :enabled, updated_at = now(),
+        watching_since = CASE WHEN :starts_anew THEN now() ELSE watching_since END
     WHERE id = :id RETURNING {_SHOWN}
     """  # noqa: S608 - constants
 )
@@ -81,13 +82,14 @@ async def read(connection: AsyncConnection, alert_id: UUID) -> Alert:
     return _found(alert_id, (await connection.execute(_READ, {"id": alert_id})).mappings().one_or_none())
 
 
-async def update(connection: AsyncConnection, alert_id: UUID, wish: Wish) -> Alert:
-    """Store what its user says of an alert now.
+async def update(connection: AsyncConnection, alert_id: UUID, wish: Wish, *, starts_anew: bool) -> Alert:
+    """Store what its user says of an alert now; one that starts anew goes by nothing that happened until now.
 
     Raises:
         AlertNotFoundError: it was deleted with its product.
     """
-    return _found(alert_id, (await connection.execute(_UPDATE, _values(alert_id, wish))).mappings().one_or_none())
+    values = _values(alert_id, wish) | {"starts_anew": starts_anew}
+    return _found(alert_id, (await connection.execute(_UPDATE, values)).mappings().one_or_none())
 
 
 async def delete(connection: AsyncConnection, alert_id: UUID) -> None:

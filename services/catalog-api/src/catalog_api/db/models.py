@@ -172,6 +172,8 @@ alerts = sa.Table(
     sa.Column("last_fired_at", sa.DateTime(timezone=True)),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    # When it was made, or last came to watch something else: what happened until then is nothing to it.
+    sa.Column("watching_since", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.Index("alerts_by_creation", "created_at", "id"),
     sa.Index("alerts_by_product", "product_id"),
     sa.Index("alerts_by_webhook", "webhook_id"),

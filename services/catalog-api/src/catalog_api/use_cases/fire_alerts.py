@@ -31,8 +31,8 @@ _Key = tuple[type[Fact], UUID]
 class FireAlerts:
     """Handles the facts of best prices: those of the messages that wait in one transaction, if an alert is on them.
 
-    Duplicate messages: a fact that is not later than the one that made an alert's state is ignored, one that changed
-    nothing changes nothing again, and a firing has an id made of what fired; so this is idempotent.
+    Duplicate messages: a fact that is not later than the one that made an alert's state, or than the alert, is ignored,
+    one that changed nothing changes nothing again, and a firing has an id made of what fired; so this is idempotent.
     """
 
     def __init__(self, database: Database) -> None:
@@ -77,7 +77,7 @@ def _step(
     alert: WatchingAlert, pair: Pair, fact: Fact, known: Mapping[Pair, KnownState], states: dict[Pair, KnownState]
 ) -> Firing | None:
     before = known.get(pair)
-    if before is not None and fact.at <= before.changed_at:
+    if fact.at <= (alert.watching_since if before is None else before.changed_at):
         return None
     state = NOTHING_KNOWN if before is None else before.state
     after, firing = evaluate(alert.rule, state, fact)

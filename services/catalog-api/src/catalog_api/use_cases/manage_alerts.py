@@ -39,7 +39,7 @@ class ManageAlerts:
         """
         async with self.database.transaction() as connection:
             await alert_states.hold(connection)
-            await _check_references(connection, wish)
+            await _check_references(connection, wish, wish.product_id)
             await _check_number(connection, wish)
             return await alerts.insert(connection, new_alert_id(), wish)
 
@@ -67,12 +67,16 @@ class ManageAlerts:
             await alert_states.hold(connection)
             before = (await alerts.read(connection, alert_id)).wish
             wish = change(before)
-            await _check_references(connection, wish)
+            # While the alert is there, so is the product that it was on.
+            await _check_references(connection, wish, None if wish.product_id == before.product_id else wish.product_id)
             if wish.product_id is None and before.product_id is not None:
                 await _check_number(connection, wish, already=1)
-            if _watched(wish) != _watched(before):
+            starts_anew = _watched(wish) != _watched(before)
+            # The alert before its states, as whoever deletes its product goes.
+            alert = await alerts.update(connection, alert_id, wish, starts_anew=starts_anew)
+            if starts_anew:
                 await alert_states.forget(connection, alert_id)
-            return await alerts.update(connection, alert_id, wish)
+            return alert
 
     async def delete(self, alert_id: UUID) -> None:
         """Delete an alert, what it knows and what it fired. What its webhook is to be sent already is sent.
@@ -110,8 +114,8 @@ def _watched(wish: Wish) -> tuple[object, ...]:
     return wish.product_id, wish.rule.condition, wish.enabled
 
 
-async def _check_references(connection: AsyncConnection, wish: Wish) -> None:
-    if wish.product_id is not None and not await alerts.has_product(connection, wish.product_id):
+async def _check_references(connection: AsyncConnection, wish: Wish, product_id: UUID | None) -> None:
+    if product_id is not None and not await alerts.has_product(connection, product_id):
         raise UnknownReferenceError("product_id")
     if not await alerts.has_webhook(connection, wish.webhook_id):
         raise UnknownReferenceError("webhook_id")

@@ -31,6 +31,7 @@ def upgrade() -> None:
         _time("last_fired_at", nullable=True),
         _time("created_at"),
         _time("updated_at"),
+        _time("watching_since"),
     )
     op.create_index("alerts_by_creation", "alerts", ["created_at", "id"])
     op.create_index("alerts_by_product", "alerts", ["product_id"])
