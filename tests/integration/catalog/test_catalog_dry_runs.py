@@ -22,11 +22,14 @@ from price_history.db.snapshots import Snapshots
 from price_history.domain.recording import ObservedList
 from price_history.settings import ServeSettings as HistorySettings
 from price_history.use_cases.derived_events import derived_events
+from price_history.use_cases.keep_partitions import KeepPartitions
 from price_history.use_cases.record_offers import RecordOffers
+from price_history.use_cases.roll_up import RollUp
 
 from .conftest import UNKNOWN, Api, StandInHistory, make_webhook, served, serving, settings
 
 MIDNIGHT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+RETENTION = timedelta(days=400)
 START = MIDNIGHT - timedelta(days=90)
 HOUR = timedelta(hours=1)
 BELOW = {"type": "best_price_at_or_below", "price": 900}
@@ -49,6 +52,7 @@ class History:
 
     def __init__(self, database: HistoryDatabase, dsn: str) -> None:
         self._record = RecordOffers(database, Snapshots(1000), derived_events)
+        self._keep = KeepPartitions(database, RollUp(database), RETENTION, lambda: datetime.now(UTC))
         self._dsn = dsn
         self._revision = 0
 
@@ -58,6 +62,11 @@ class History:
             self._revision += 1
             offers = [("1", price or 1, 0 if price is None else 1)]
             await self._record({UUID(product): ObservedList.of(self._revision, at, offers)})
+
+    async def forget(self) -> None:
+        """Forget single changes that are older than the retention."""
+        await self._keep.make()
+        await self._keep.drop()
 
     async def told(self) -> list[Any]:
         """All events so far, in their order, as a consumer has them."""
@@ -164,7 +173,7 @@ async def test_more_changes_than_price_history_gives_at_once_are_read_in_parts(a
     assert len(found["firings"]) == dry_run_alert.MAX_LISTED
     assert [one["at"] for one in found["firings"]] == [text(at) for at, price in changes if price == 999][:1000]
     # The first price is the one that is there at the beginning.
-    assert found["examined"] == {"products": 1, "changes": 5999, "complete": True, "stopped_by": None}
+    assert found["examined"] == {"products": 1, "changes": 5999, "complete": True, "reason": None}
 
 
 async def test_the_price_in_effect_at_the_beginning_counts(api: Api, prices: History) -> None:
@@ -200,13 +209,32 @@ async def test_it_tells_when_it_did_not_look_at_everything(
     for _ in range(3):
         await prices.record((await api.create())["id"], [(MIDNIGHT - HOUR, 950), (MIDNIGHT, 900)])
     whole = await dry_run(api, condition=BELOW)
-    assert whole["examined"] == {"products": 3, "changes": 6, "complete": True, "stopped_by": None}
+    assert whole["examined"] == {"products": 3, "changes": 6, "complete": True, "reason": None}
     for bound, most, products, changes in (("PRODUCTS", 2, 2, 4), ("CHANGES", 3, 2, 3), ("SECONDS", 0.0, 0, 0)):
         with monkeypatch.context() as bounded:
             bounded.setattr(dry_run_alert, f"MAX_{bound}", most)
             examined = (await dry_run(api, condition=BELOW))["examined"]
-        told = {"products": products, "changes": changes, "complete": False, "stopped_by": bound.lower()}
+        told = {"products": products, "changes": changes, "complete": False, "reason": bound.lower()}
         assert examined == told
+
+
+async def test_it_tells_when_single_changes_are_forgotten(api: Api, prices: History) -> None:
+    product = (await api.create())["id"]
+    long_ago = MIDNIGHT - timedelta(days=500)
+    # As many as lie in chunks that are forgotten, and one that is kept.
+    changes = [(long_ago + timedelta(minutes=n), 1000 - n % 2) for n in range(200)]
+    await prices.record(product, [*changes, (MIDNIGHT, 990)])
+
+    async def examined(begins: datetime) -> tuple[int, bool, str | None]:
+        found = (await dry_run(api, condition=BELOW, product_id=product, **{"from": text(begins)}))["examined"]
+        return found["changes"], found["complete"], found["reason"]
+
+    assert await examined(long_ago - HOUR) == (201, True, None)
+    await prices.forget()
+    seen, *told = await examined(long_ago - HOUR)
+    assert seen < 201
+    assert told == [False, "retention"]
+    assert await examined(MIDNIGHT - timedelta(days=399)) == (1, True, None)
 
 
 @pytest.mark.parametrize(
@@ -245,6 +273,7 @@ async def test_an_unknown_product_is_404(api: Api) -> None:
         lambda _: web.Response(text="no trend", content_type="application/json"),
         lambda _: web.json_response({"points": [{"at": 5}]}),
         lambda _: web.Response(text="at,price", content_type="text/csv"),
+        lambda _: web.json_response({}, headers={"Changes-Kept-Since": "long ago"}),
     ],
 )
 async def test_a_price_history_that_does_not_answer_is_503(

@@ -23,11 +23,15 @@ _URL_CHARACTERS: Final = "%/:?@!$&'()*+,;=~[]"
 
 
 class HistoryAnswer(msgspec.Struct, frozen=True):
-    """An answer of price-history's; `body` is a stream when it is CSV, which has no bound."""
+    """An answer of price-history's; `body` is a stream when it is CSV, which has no bound.
+
+    `kept_since` is since when it keeps every single change, as it says of trends; None where it forgot none.
+    """
 
     status: int
     content_type: str
     body: bytes | AsyncIterator[bytes]
+    kept_since: str | None = None
 
 
 class PriceHistory:
@@ -95,7 +99,8 @@ async def _answer_of(response: aiohttp.ClientResponse) -> HistoryAnswer:
     if response.content_type == "text/csv":
         return HistoryAnswer(response.status, content_type, _chunks(response))
     try:
-        return HistoryAnswer(response.status, content_type, await response.read())
+        kept_since = response.headers.get("Changes-Kept-Since")
+        return HistoryAnswer(response.status, content_type, await response.read(), kept_since)
     finally:
         response.release()
 

@@ -30,6 +30,8 @@ class _Lowest(msgspec.Struct, gc=False):
 class _Trend(msgspec.Struct):
     points: list[_Point] = []
     lowest: _Lowest | None = None
+    kept_since: datetime | None = None
+    """Of the answer, not of its JSON."""
 
 
 class _TooManyPointsError(Exception):
@@ -37,10 +39,15 @@ class _TooManyPointsError(Exception):
 
 
 class PartOfSeries(msgspec.Struct, frozen=True):
-    """The best price in effect at the part's start (None without one), and the changes after it, in order."""
+    """The best price in effect at the part's start (None without one), and the changes after it, in order.
+
+    Not `is_whole` if it begins before every single change is kept: until then there are those that lead to the first,
+    lowest, highest and last prices of every five minutes.
+    """
 
     price: int | None
     changes: list[tuple[datetime, int | None]]
+    is_whole: bool
 
 
 _decode: Final = msgspec.json.Decoder(_Trend).decode
@@ -62,16 +69,19 @@ class RecordedPrices:
         while spans:
             start, end = spans.pop()
             try:
-                points = (await self._trend(product_id, start, end, "raw")).points
+                trend = await self._trend(product_id, start, end, "raw")
             except _TooManyPointsError:
                 if end - start <= _SHORTEST:
                     raise PriceHistoryUnavailableError("it refuses a span however short") from None
                 middle = start + (end - start) / 2
                 spans += [(middle, end), (start, middle)]
                 continue
+            points = trend.points
             carried = points[:1] if points and points[0].at <= start else []
             yield PartOfSeries(
-                carried[0].price if carried else None, [(point.at, point.price) for point in points[len(carried) :]]
+                carried[0].price if carried else None,
+                [(point.at, point.price) for point in points[len(carried) :]],
+                trend.kept_since is None or trend.kept_since <= start,
             )
 
     async def before(self, product_id: UUID, moment: datetime) -> Before:
@@ -95,9 +105,11 @@ class RecordedPrices:
         if not isinstance(answer.body, bytes):
             raise PriceHistoryUnavailableError("a stream in the place of JSON")
         try:
-            return _decode(answer.body)
-        except msgspec.MsgspecError as error:
+            trend = _decode(answer.body)
+            trend.kept_since = None if answer.kept_since is None else datetime.fromisoformat(answer.kept_since)
+        except (msgspec.MsgspecError, ValueError) as error:
             raise PriceHistoryUnavailableError("an answer that is no trend") from error
+        return trend
 
 
 def _daily_lows(points: list[_Point]) -> list[tuple[date, int]]:

@@ -25,6 +25,7 @@ _AT_ONCE: Final = 500
 """Changes that are evaluated before others have their turn: some five milliseconds."""
 
 Bound = Literal["products", "changes", "seconds"]
+Reason = Literal[Bound, "retention"]
 
 
 class FoundFiring(msgspec.Struct, frozen=True):
@@ -37,12 +38,12 @@ class FoundFiring(msgspec.Struct, frozen=True):
 
 
 class Examined(msgspec.Struct, frozen=True):
-    """How much was looked at; `stopped_by` is the bound that ended it early, None when all was."""
+    """How much was looked at; `reason` is why that is not all: a bound that ended it early, or changes forgotten."""
 
     products: int
     changes: int
     complete: bool
-    stopped_by: Bound | None
+    reason: Reason | None
 
 
 class DryRun(msgspec.Struct, frozen=True):
@@ -93,6 +94,7 @@ class DryRunAlert:
         async for part in self.recorded.series(product_id, begins, ends):
             if facts is None:
                 facts = FactsOfSeries(part.price, before)
+            run.saw_every_change &= part.is_whole
             for first in range(0, len(part.changes), _AT_ONCE):
                 state = run.take(product_id, state, facts, part.changes[first : first + _AT_ONCE])
                 await asyncio.sleep(0)
@@ -107,6 +109,7 @@ class _Run:
         self.rule = rule
         self.products = 0
         self.stopped_by: Bound | None = None
+        self.saw_every_change = True
         self._fact_type = FACTS[type(rule.condition)]
         self._until = until
         self._clock = clock
@@ -139,7 +142,8 @@ class _Run:
     def outcome(self) -> DryRun:
         """All of it."""
         firings = sorted(self._firings, key=lambda firing: (firing.at, firing.product_id))
-        examined = Examined(self.products, self._changes, self.stopped_by is None, self.stopped_by)
+        reason: Reason | None = self.stopped_by or (None if self.saw_every_change else "retention")
+        examined = Examined(self.products, self._changes, reason is None, reason)
         return DryRun(len(firings), firings[:MAX_LISTED], examined)
 
 

@@ -5,7 +5,7 @@ Instants are whole microseconds. A window includes its end, where a price may be
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
@@ -34,7 +34,8 @@ class Trend:
     """What happened to a price in a window; field by field as in the contract's section "Trends".
 
     `average` has two decimals and is None where the price was in effect for no time at all, which includes a
-    price that appears at the window's very end.
+    price that appears at the window's very end. `kept_since` is the instant since when every single change is kept
+    (None: always); what is told of the time before is made of the extremes of spans, and the prices at their ends.
     """
 
     window: Window
@@ -45,6 +46,7 @@ class Trend:
     lowest: PriceAt | None
     highest: PriceAt | None
     average: Decimal | None
+    kept_since: int | None = field(default=None, compare=False)
 
     @property
     def start_is_carried(self) -> bool:

@@ -10,7 +10,7 @@ from catalog_api.domain.alerts import MAX_COOLDOWN_SECONDS, Rule, Wish
 from catalog_api.entrypoints.http.condition_schemas import BackInStock, Condition, to_hundredths
 from catalog_api.entrypoints.http.routing import canonical_id
 from catalog_api.entrypoints.http.schemas import Input, Name, instant, without_default
-from catalog_api.use_cases.dry_run_alert import MAX_CHANGES, MAX_LISTED, MAX_PRODUCTS, MAX_SECONDS
+from catalog_api.use_cases.dry_run_alert import MAX_CHANGES, MAX_LISTED, MAX_PRODUCTS, MAX_SECONDS, Reason
 from http_api import RequestRefusedError
 
 COOLDOWN_SECONDS: Final = 3600
@@ -181,11 +181,12 @@ class Examined(BaseModel):
     products: Annotated[int, Field(ge=0, le=MAX_PRODUCTS, description="The last of them maybe in part.")]
     changes: Annotated[int, Field(ge=0, le=MAX_CHANGES, description="Of best prices.")]
     complete: Annotated[bool, Field(description="Whether that is all there is.")]
-    stopped_by: Annotated[
-        Literal["products", "changes", "seconds"] | None,
+    reason: Annotated[
+        Reason | None,
         Field(
-            description=f"Which bound ended it early: {MAX_PRODUCTS} products (the oldest are examined), "
-            f"{MAX_CHANGES} changes, or {MAX_SECONDS:g} seconds."
+            description=f"Why it is not. A bound ended it early: {MAX_PRODUCTS} products (the oldest are examined), "
+            f"{MAX_CHANGES} changes, or {MAX_SECONDS:g} seconds. Or it is the retention: `from` lies before every "
+            "single change is kept; until then the first, lowest, highest and last prices of every five minutes count."
         ),
     ]
 

@@ -156,7 +156,7 @@ DRY_RUN: Final[dict[str, Any]] = {
     "to": "2026-11-22T21:00:00Z",
     "firings_count": 1,
     "firings": [FOUND_FIRING],
-    "examined": {"products": 12, "changes": 3456, "complete": True, "stopped_by": None},
+    "examined": {"products": 12, "changes": 3456, "complete": True, "reason": None},
 }
 ALERT_FIRED: Final[dict[str, Any]] = {
     "type": "alert.fired",

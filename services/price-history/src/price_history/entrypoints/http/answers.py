@@ -22,6 +22,8 @@ from price_history.use_cases.read_history import HistoryItem, HistoryPage
 
 JSON: Final = "application/json"
 CSV: Final = "text/csv"
+KEPT_SINCE: Final = "Changes-Kept-Since"
+"""A header: since when every single change is kept; left out where nothing was forgotten."""
 
 # Decimals as numbers, digit by digit: a double could not hold the average of the largest prices.
 _encode: Final = msgspec.json.Encoder(decimal_format="number").encode
@@ -39,7 +41,7 @@ class _Point(msgspec.Struct, gc=False):
 def trend_response(trend: Trend, product_id: UUID, offer_id: str | None, basis: str | None) -> Response:
     """A trend as in the contract."""
     start = trend.start
-    return _json(
+    answer = _json(
         {
             "product_id": product_id,
             "offer_id": offer_id,
@@ -59,6 +61,9 @@ def trend_response(trend: Trend, product_id: UUID, offer_id: str | None, basis: 
             "average": trend.average,
         }
     )
+    if trend.kept_since is not None:
+        answer.headers[KEPT_SINCE] = _rfc3339(to_datetime(trend.kept_since))
+    return answer
 
 
 def history_response(page: HistoryPage) -> Response:

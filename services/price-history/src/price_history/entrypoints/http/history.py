@@ -11,7 +11,13 @@ from starlette.responses import Response
 from http_api import API, straight_route
 from price_history.domain.errors import DeletedProductError, UnknownProductError
 from price_history.entrypoints.http import schemas
-from price_history.entrypoints.http.answers import CSV, history_csv_response, history_response, trend_response
+from price_history.entrypoints.http.answers import (
+    CSV,
+    KEPT_SINCE,
+    history_csv_response,
+    history_response,
+    trend_response,
+)
 from price_history.entrypoints.http.media_types import prefers_csv
 from price_history.entrypoints.http.openapi import PROBLEMS
 from price_history.entrypoints.http.parameters import HistoryQuery, ProductTrendQuery, TrendQuery
@@ -24,6 +30,16 @@ KnownElsewhere = Annotated[str, Header(alias="Product-Known", include_in_schema=
 """catalog-api vouches for a product whose first event may not have arrived here yet."""
 
 _product_id: Final = TypeAdapter(UUID).validate_python
+_TREND_ANSWER: Final[dict[str, Any]] = {
+    "model": schemas.Trend,
+    "headers": {
+        KEPT_SINCE: {
+            "description": "Since when every single change is kept, where some were forgotten. What is told of the "
+            "time before is made of rollups.",
+            "schema": {"type": "string", "format": "date-time"},
+        }
+    },
+}
 _CSV_ANSWER: Final = {CSV: {"schema": {"type": "string"}, "example": "at,offer_id,price,items_in_stock\r\n"}}
 
 
@@ -47,13 +63,13 @@ def history_router(read_trend: ReadTrend, read_history: ReadHistory) -> APIRoute
     router.add_api_route(
         "/trend",
         product_trend,
-        responses={200: {"model": schemas.Trend}},
+        responses={200: _TREND_ANSWER},
         response_class=Response,
         route_class_override=straight_route(_product_trend_asked),
     )
 
     # An id may hold slashes, which arrive here decoded.
-    @router.get("/offers/{offer_id:path}/trend", responses={200: {"model": schemas.Trend}}, response_class=Response)
+    @router.get("/offers/{offer_id:path}/trend", responses={200: _TREND_ANSWER}, response_class=Response)
     async def offer_trend(product_id: ProductId, offer_id: OfferId, query: Annotated[TrendQuery, Query()]) -> Response:
         """The trend of one offer's price, whatever its stock."""
         asked = query.window(datetime.now(UTC))
