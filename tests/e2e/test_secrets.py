@@ -49,6 +49,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             "OFFERS_POLL_INTERVAL_SECONDS": "1",
             "OFFERS_TOKEN_KEYS": TOKEN_KEY,
             "WEBHOOK_SECRET_KEYS": WEBHOOK_KEY,
+            "WEBHOOK_TARGETS": "any",
         }
     )
     with Stack(settings) as stack:
