@@ -40,7 +40,7 @@ COMMANDS: Final[dict[str, type[ProcessSettings]]] = {
     "offers-sync rebuild-products": offers_sync.settings.RebuildSettings,
     "price-history migrate": price_history.settings.MigrateSettings,
     "price-history rebuild": price_history.settings.MigrateSettings,
-    "price-history rebuild --from-log": price_history.settings.ServiceSettings,
+    "price-history rebuild --from-log": price_history.settings.RecordSettings,
     "price-history parked": BrokerSettings,
 }
 READ_BY_THE_SERVER: Final = {"FORWARDED_ALLOW_IPS"}

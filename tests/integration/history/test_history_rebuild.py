@@ -18,7 +18,16 @@ import aio_pika
 import asyncpg
 import pytest
 
-from aggregator_contracts import Event, Offer, OffersUpdate, OffersUpdated, ProductCreated, ProductDeleted, ProductState
+from aggregator_contracts import (
+    BestPriceChanged,
+    Event,
+    Offer,
+    OffersUpdate,
+    OffersUpdated,
+    ProductCreated,
+    ProductDeleted,
+    ProductState,
+)
 from aggregator_contracts.topology import EXCHANGE, LOG
 from devstack.broker_management import BrokerManagement
 from event_bus import EventPublisher
@@ -262,7 +271,7 @@ async def test_a_wiped_database_gets_all_of_it_back(
 ) -> None:
     told = market()
     await follow(history_dsn, broker_url, publisher, told.events, told)
-    done = await rebuild(wiped, broker_url)
+    done = await rebuild(wiped, broker_url, "--afresh")
     assert (done.code, done.told["event"], done.told["unreadable"]) == (0, "history_rebuilt", 0)
     assert done.told["events"] == len(told.events)
     assert done.told["lists_known_already"] > 0
@@ -296,6 +305,34 @@ async def test_a_database_restored_from_a_backup_catches_up(
     assert (done.code, done.told["event"]) == (0, "history_rebuilt")
     assert await stored(backup) == await stored(history_dsn)
     assert await answers(backup, told) == await answers(history_dsn, told)
+
+
+async def test_catching_up_tells_of_lists_that_still_wait_in_the_queue_and_making_it_afresh_tells_nothing(
+    history_dsn: str, broker_url: str, publisher: EventPublisher
+) -> None:
+    product = uuid4()
+
+    def listed(revision: int, price: int) -> OffersUpdated:
+        at = BEGIN + revision * STEP
+        offers = [Offer(id="a", price=price, items_in_stock=1)]
+        return OffersUpdated.of([OffersUpdate(product_id=product, revision=revision, observed_at=at, offers=offers)])
+
+    async def told() -> list[tuple[str, list[int]]]:
+        bodies = [json.loads(body) for (body,) in await rows(history_dsn, "SELECT body FROM outbox ORDER BY id")]
+        return [
+            (body["type"], [change["revision"] for change in body["data"]["changes"]])
+            for body in bodies
+            if body["type"] == BestPriceChanged.TYPE
+        ]
+
+    await publisher.publish([listed(1, 300), listed(2, 200)])
+    assert (await rebuild(history_dsn, broker_url, "--afresh")).code == 0
+    assert await told() == []
+    await publisher.publish([listed(3, 100)])
+    assert (await rebuild(history_dsn, broker_url)).code == 0
+    assert await told() == [(BestPriceChanged.TYPE, [3])]
+    assert (await rebuild(history_dsn, broker_url)).told["lists"] == 0
+    assert await told() == [(BestPriceChanged.TYPE, [3])]
 
 
 async def test_what_no_consumer_would_take_is_left_out(

@@ -14,7 +14,7 @@ from price_history.db.engine import Database, DatabaseUnavailableError, Limits
 from price_history.db.snapshots import Snapshots
 from price_history.entrypoints.http.app import create_app
 from price_history.entrypoints.worker import OffersHandler, ProductsHandler
-from price_history.settings import MigrateSettings, ServeSettings, ServiceSettings, WorkSettings
+from price_history.settings import MigrateSettings, RecordSettings, ServeSettings, WorkSettings
 from price_history.use_cases.derived_events import derived_events, no_events
 from price_history.use_cases.keep_partitions import KeepPartitions
 from price_history.use_cases.known_products import AddProduct, DeleteProduct
@@ -106,10 +106,14 @@ async def rebuild(settings: MigrateSettings) -> None:
         await database.close()
 
 
-def history_rebuild(settings: ServiceSettings, *, afresh: bool) -> tuple[RebuildHistory, EventLog, Database]:
+def history_rebuild(settings: RecordSettings, *, afresh: bool) -> tuple[RebuildHistory, EventLog, Database]:
     """For `price-history rebuild --from-log`; the log is to be opened for it, the database to be closed after it."""
     database = Database(settings.database_url, "price-history-rebuild", REBUILD_LIMITS, writer=Writer.REBUILD)
-    record_offers = RecordOffers(database, Snapshots(REBUILD_KNOWN_PRODUCTS), no_events)
+    # What is recorded for the first time is told: it may wait in the queue still, and is old news to a worker then.
+    events_of = no_events if afresh else derived_events
+    record_offers = RecordOffers(
+        database, Snapshots(REBUILD_KNOWN_PRODUCTS), events_of if settings.derived_events == "on" else None
+    )
     rebuild_history = RebuildHistory(database, ReplayEvents(database, record_offers), RollUp(database), afresh=afresh)
     return rebuild_history, EventLog(settings.rabbitmq_url), database
 

@@ -41,7 +41,14 @@ class ServeSettings(ServiceSettings):
     """How long the database may work on one statement of a request."""
 
 
-class WorkSettings(ServiceSettings):
+class RecordSettings(ServiceSettings):
+    """What `work` and `rebuild --from-log` have in common."""
+
+    derived_events: Literal["on", "off"] = "on"
+    """Whether what lists mean for best prices is told."""
+
+
+class WorkSettings(RecordSettings):
     """`price-history work`."""
 
     health_host: str = "127.0.0.1"
@@ -51,5 +58,3 @@ class WorkSettings(ServiceSettings):
     """Messages in hand at once, for each queue."""
     known_products: Annotated[int, Field(ge=0)] = 100_000
     """Products whose latest lists are kept in memory, some 500 bytes for each."""
-    derived_events: Literal["on", "off"] = "on"
-    """Whether what lists mean for best prices is told."""

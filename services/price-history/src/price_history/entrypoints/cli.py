@@ -13,7 +13,7 @@ from price_history.bootstrap import rebuild as rebuild_rollups
 from price_history.bootstrap import work as work_until_stopped
 from price_history.db.migrate import migrate as migrate_database
 from price_history.entrypoints.rebuilding import rebuild_from_log
-from price_history.settings import MigrateSettings, ServeSettings, ServiceSettings, WorkSettings
+from price_history.settings import MigrateSettings, RecordSettings, ServeSettings, WorkSettings
 from schema_migration import OtherDatabaseError
 
 app = typer.Typer(help="Keeps the history of every price and computes trends.", no_args_is_help=True)
@@ -67,9 +67,9 @@ def rebuild(from_log: FromLog = False, afresh: Afresh = False, force: Force = Fa
     """
     if (afresh or force) and not from_log:
         raise typer.BadParameter("--afresh and --force go with --from-log")
-    settings = load_settings(ServiceSettings if from_log else MigrateSettings)
+    settings = load_settings(RecordSettings if from_log else MigrateSettings)
     configure_logging(settings)
-    if isinstance(settings, ServiceSettings):
+    if isinstance(settings, RecordSettings):
         run(rebuild_from_log(settings, afresh=afresh, force=force))
     else:
         run(rebuild_rollups(settings))

@@ -5,13 +5,13 @@ import structlog
 from event_bus import rebuild_command
 from price_history.bootstrap import history_rebuild
 from price_history.db.engine import BeingWrittenError, DatabaseUnavailableError
-from price_history.settings import ServiceSettings
+from price_history.settings import RecordSettings
 from price_history.use_cases.rebuild_history import HistoryReplayed
 
 _log = structlog.get_logger()
 
 
-async def rebuild_from_log(settings: ServiceSettings, *, afresh: bool, force: bool) -> None:
+async def rebuild_from_log(settings: RecordSettings, *, afresh: bool, force: bool) -> None:
     """Record what the log has; raises typer.Exit when that is refused, broken off or stopped."""
     rebuild_history, event_log, database = history_rebuild(settings, afresh=afresh)
 
