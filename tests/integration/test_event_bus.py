@@ -30,6 +30,7 @@ from devstack.conditions import wait_until
 from devstack.rabbitmq import RabbitNode
 from event_bus import EventConsumer, EventPublisher, PublishError, ReceivedOffersUpdated, Together, Unprocessable
 from event_bus import consumer as consumer_module
+from event_bus import deliveries as deliveries_module
 
 Handler = Callable[[Event], Awaitable[None]]
 
@@ -380,7 +381,7 @@ async def test_a_handler_that_fails_has_its_message_put_aside_and_after_ten_time
     async with consuming(rabbitmq_url, fail):
         put_aside = await message_in(channel, SYNC_PRODUCTS.retry_queue)
         assert put_aside.headers["x-attempts"] == 1
-        last_attempt = aio_pika.Message(put_aside.body, headers={"x-attempts": consumer_module.MAX_ATTEMPTS - 1})
+        last_attempt = aio_pika.Message(put_aside.body, headers={"x-attempts": deliveries_module.MAX_ATTEMPTS - 1})
         await channel.default_exchange.publish(last_attempt, SYNC_PRODUCTS.queue)
         parked = await message_in(channel, SYNC_PRODUCTS.parked_queue)
     assert "a fault of the handler" in str(parked.headers["x-parked-reason"])
@@ -489,7 +490,7 @@ async def test_a_message_of_an_ordered_queue_that_fails_ten_times_is_parked_and_
     channel: aio_pika.abc.AbstractChannel,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(consumer_module, "LAST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(deliveries_module, "LAST_PAUSE_SECONDS", 0.05)
     recorder = Recorder(7, *[LookupError] * 10)
     await publisher.publish(updates(range(1, 31)))
     async with consuming(rabbitmq_url, recorder, HISTORY_OFFERS):
@@ -504,7 +505,7 @@ async def test_a_message_of_an_ordered_queue_that_fails_ten_times_is_parked_and_
 async def test_a_copy_that_gives_up_with_messages_of_an_ordered_queue_in_hand_is_not_overtaken(
     rabbitmq_url: str, publisher: EventPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer_module, "HOLD_SECONDS", 0.5)
+    monkeypatch.setattr(deliveries_module, "HOLD_SECONDS", 0.5)
     busy, standby = asyncio.Event(), Inbox()
 
     async def fail(_: Event) -> None:

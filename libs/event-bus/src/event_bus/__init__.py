@@ -1,6 +1,6 @@
 """Publishes and consumes the contract's events over RabbitMQ so that none is lost."""
 
-from event_bus.consumer import EventConsumer, Unprocessable
+from event_bus.consumer import EventConsumer
 from event_bus.decoding import (
     ReceivedBestPriceChange,
     ReceivedBestPriceChanged,
@@ -9,6 +9,7 @@ from event_bus.decoding import (
     ReceivedUpdate,
     decode_event,
 )
+from event_bus.deliveries import Unprocessable
 from event_bus.log import EventLog, Extent, LogEntry, OffsetError, OpenLog, Start
 from event_bus.messages import PublishError
 from event_bus.parked import ParkedMessage, ParkedMessages

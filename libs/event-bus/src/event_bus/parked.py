@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from aggregator_contracts.topology import dead_letter_exchange, parked_queue
 from event_bus.connection import CONNECT_SECONDS, Nodes
-from event_bus.consumer import QUEUE_HEADER, REASON_HEADER
+from event_bus.deliveries import QUEUE_HEADER, REASON_HEADER
 
 BROKER_DEATHS_HEADER: Final = "x-death"
 
