@@ -149,6 +149,7 @@ def test_a_second_run_in_the_same_folder_is_refused(run: Run) -> None:
 
     assert second.process.wait(timeout=30) == 1
     assert f"another stack runs from {run.folder} (process {run.process.pid})" in run.output
+    assert "stopped" not in run.output, "the first one runs on"
 
 
 def test_a_process_that_was_killed_is_started_again(run: Run) -> None:

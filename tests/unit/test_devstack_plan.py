@@ -51,6 +51,12 @@ def test_copies_are_numbered_and_have_health_ports_of_their_own() -> None:
     assert len({worker.health_url for worker in workers}) == 3
 
 
+def test_workers_may_be_left_out() -> None:
+    names = {service.name for service in plan(SCALE="price-history-work=0,catalog-api-work=0").services()}
+
+    assert names == {"catalog-api-serve", "offers-sync-work", "price-history-serve"}
+
+
 def test_each_service_is_told_its_own_accounts_only() -> None:
     told = plan()
 

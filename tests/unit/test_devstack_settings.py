@@ -38,9 +38,9 @@ def test_only_the_demo_with_the_simulator_is_hastened(environment: dict[str, str
 
 
 def test_scale_gives_copies_of_workers() -> None:
-    settings = StackSettings.from_environment({"SCALE": "offers-sync-work=3, price-history-work=2"})
+    settings = StackSettings.from_environment({"SCALE": "offers-sync-work=3, price-history-work=0"})
 
-    assert settings.scale == {"offers-sync-work": 3, "price-history-work": 2}
+    assert settings.scale == {"offers-sync-work": 3, "price-history-work": 0}
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_scale_gives_copies_of_workers() -> None:
         ("EVENT_LOG_MAX_BYTES", "1G"),
         ("EVENT_LOG_MAX_BYTES", "1000000"),
         ("SCALE", "offers-sync-work"),
-        ("SCALE", "offers-sync-work=0"),
+        ("SCALE", "offers-sync-work=33"),
         ("SCALE", "catalog-api-serve=2"),
     ],
 )

@@ -57,7 +57,8 @@ def run(
         raise typer.Exit(2 if isinstance(error, SettingError) else 1) from None
     finally:
         stack.stop()
-        console.say(f"stopped; the data stays in {stack.folder.path}")
+        if stack.parts:
+            console.say(f"stopped; the data stays in {stack.folder.path}")
 
 
 def fill_catalog(stack: Stack, console: Console) -> str | None:

@@ -88,9 +88,9 @@ def _scale(value: str) -> dict[str, int]:
     copies: dict[str, int] = {}
     for item in filter(None, (item.strip() for item in value.split(","))):
         name, _, count = item.partition("=")
-        if name not in WORKERS or not re.fullmatch(r"[0-9]{1,3}", count) or not 1 <= int(count) <= MOST_COPIES:
+        if name not in WORKERS or not re.fullmatch(r"[0-9]{1,3}", count) or int(count) > MOST_COPIES:
             raise SettingError(
-                f"SCALE must be such as offers-sync-work=3,price-history-work=2 with 1 to {MOST_COPIES} copies "
+                f"SCALE must be such as offers-sync-work=3,price-history-work=2 with 0 to {MOST_COPIES} copies "
                 f"of {', '.join(WORKERS)}, and has {item!r}"
             )
         copies[name] = int(count)
