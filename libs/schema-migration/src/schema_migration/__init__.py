@@ -1,5 +1,6 @@
 """Brings a service's database to the schema of this version; several copies may do so at once, one does the work."""
 
+from contextlib import closing
 from importlib.resources import files
 from typing import Final
 
@@ -15,7 +16,7 @@ LOCK_KEY: Final = 0x6D696772617465
 WAIT_SECONDS: Final = 60.0
 
 
-_OWNER: Final = sa.text("SELECT obj_description(to_regclass('alembic_version'), 'pg_class')")
+_OWNER: Final = "SELECT obj_description(to_regclass('alembic_version'), 'pg_class')"
 
 
 class OtherDatabaseError(Exception):
@@ -42,9 +43,7 @@ def migrate(dsn: str, package: str, *, wait_seconds: float = WAIT_SECONDS) -> No
     )
     with engine.begin() as connection:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
-        owner = connection.scalar(_OWNER)
-        if owner not in (None, service):
-            raise OtherDatabaseError(f"the database is that of {owner}, not of {service}")
+        _require(service, connection.scalar(sa.text(_OWNER)))
         config = alembic_config(package)
         config.attributes["connection"] = connection
         try:
@@ -52,6 +51,29 @@ def migrate(dsn: str, package: str, *, wait_seconds: float = WAIT_SECONDS) -> No
         except CommandError as error:
             raise OtherDatabaseError(str(error)) from error
         connection.execute(sa.text(f"COMMENT ON TABLE alembic_version IS '{service}'"))
+
+
+def require_own_database(dsn: str, package: str) -> None:
+    """For commands that use the tables of `package`: refuse at once a database that has those of another service.
+
+    One that does not answer passes: the command is about to find that out, and has words for it.
+
+    Raises:
+        OtherDatabaseError: it is another service's.
+    """
+    try:
+        connection = psycopg2.connect(dsn, connect_timeout=5)
+    except psycopg2.OperationalError:
+        return
+    with closing(connection), connection.cursor() as cursor:
+        cursor.execute(_OWNER)
+        (owner,) = cursor.fetchone() or (None,)
+        _require(package.partition(".")[0], owner)
+
+
+def _require(service: str, owner: str | None) -> None:
+    if owner not in (None, service):
+        raise OtherDatabaseError(f"the database is that of {owner}, not of {service}")
 
 
 def alembic_config(package: str) -> Config:

@@ -1,13 +1,14 @@
 """The console script `catalog-api`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import psycopg2
 import structlog
 import typer
 
 from catalog_api import bootstrap
+from catalog_api.db.migrate import MIGRATIONS
 from catalog_api.db.migrate import migrate as migrate_database
 from catalog_api.domain.errors import DatabaseUnavailableError
 from catalog_api.entrypoints import rebuilding, tokens, worker
@@ -15,7 +16,7 @@ from catalog_api.entrypoints.importing import import_file
 from catalog_api.settings import DatabaseSettings, MigrateSettings, RebuildSettings, ServeSettings, WorkSettings
 from event_bus import parked_commands
 from lifecycle import configure_logging, load_settings, run, serve_http
-from schema_migration import OtherDatabaseError
+from schema_migration import OtherDatabaseError, require_own_database
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -68,8 +69,7 @@ def migrate() -> None:
         _log.error("database_unavailable", error=type(error).__name__)
         raise typer.Exit(1) from None
     except OtherDatabaseError as error:
-        _log.error("another_database", reason=str(error))
-        raise typer.Exit(1) from None
+        _refuse(error)
     _log.info("database_migrated")
 
 
@@ -80,6 +80,7 @@ def rebuild_offers(from_log: FromLog, afresh: Afresh = False, force: Force = Fal
         raise typer.BadParameter("there is nothing else to make them from", param_hint="--from-log")
     settings = load_settings(RebuildSettings)
     configure_logging(settings)
+    _require_own(settings)
     run(rebuilding.rebuild_offers(settings, afresh=afresh, force=force))
 
 
@@ -92,6 +93,7 @@ def import_products(
     """Create a product for each row of a CSV file. Exit code 1 when rows were refused."""
     settings = load_settings(DatabaseSettings)
     configure_logging(settings)
+    _require_own(settings)
     code = 0
 
     async def main() -> None:
@@ -106,3 +108,15 @@ def import_products(
 
     run(main())
     raise typer.Exit(code)
+
+
+def _require_own(settings: DatabaseSettings) -> None:
+    try:
+        require_own_database(settings.database_url, MIGRATIONS)
+    except OtherDatabaseError as error:
+        _refuse(error)
+
+
+def _refuse(error: OtherDatabaseError) -> NoReturn:
+    _log.error("another_database", reason=str(error))
+    raise typer.Exit(1)

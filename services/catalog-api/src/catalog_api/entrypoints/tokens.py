@@ -10,12 +10,14 @@ import msgspec
 import typer
 
 from catalog_api import bootstrap
+from catalog_api.db.migrate import MIGRATIONS
 from catalog_api.domain.access import AccessToken, TokenScope
 from catalog_api.domain.errors import DatabaseUnavailableError, TokenNotFoundError
 from catalog_api.domain.product import checked_name
 from catalog_api.settings import DatabaseSettings
 from catalog_api.use_cases.manage_tokens import ManageTokens
 from lifecycle import load_settings, run
+from schema_migration import OtherDatabaseError, require_own_database
 
 T = TypeVar("T")
 
@@ -81,8 +83,13 @@ def print_first_admin_token(settings: DatabaseSettings) -> None:
 
 
 def _do(action: Callable[[ManageTokens], Awaitable[T]]) -> T:
+    settings = load_settings(DatabaseSettings)
     try:
-        return _with_tokens(load_settings(DatabaseSettings), action)
+        require_own_database(settings.database_url, MIGRATIONS)
+        return _with_tokens(settings, action)
+    except OtherDatabaseError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
     except DatabaseUnavailableError as error:
         typer.echo(f"the database does not answer ({error})", err=True)
         raise typer.Exit(1) from None

@@ -13,13 +13,14 @@ from lifecycle import configure_logging, load_settings, run
 from offers_sync import bootstrap
 from offers_sync.db.access_tokens import SomeoneElseAsksError, StoredTokens, UnreadableTokenError
 from offers_sync.db.engine import DatabaseUnavailableError, create_engine, transaction
+from offers_sync.db.migrate import MIGRATIONS
 from offers_sync.db.migrate import migrate as migrate_database
 from offers_sync.domain.access_token import is_token, masked
 from offers_sync.entrypoints import rebuilding
 from offers_sync.entrypoints.worker import work as run_work
 from offers_sync.settings import DatabaseSettings, OffersMsSettings, RebuildSettings, TokenSettings, WorkSettings
 from offers_sync.use_cases.access_tokens import NoTokenError, account_of, store_given_token
-from schema_migration import OtherDatabaseError
+from schema_migration import OtherDatabaseError, require_own_database
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 token_app = typer.Typer(no_args_is_help=True, help="The access token for the Offers microservice.")
@@ -55,6 +56,7 @@ def show_token(
 ) -> None:
     """Print the stored access token, masked unless told otherwise."""
     settings = load_settings(TokenSettings)
+    _require_own(settings)
 
     async def show() -> None:
         engine = create_engine(settings.database_url)
@@ -79,6 +81,7 @@ def set_token(
 ) -> None:
     """Use TOKEN, of the same account, from now on; running workers notice within seconds."""
     settings = load_settings(TokenSettings)
+    _require_own(settings)
     if token in (None, "-"):
         token = getpass("Token: ") if sys.stdin.isatty() else sys.stdin.read().strip()
     if not is_token(token):
@@ -102,6 +105,7 @@ def rekey() -> None:
     settings = load_settings(OffersMsSettings)
     if settings.offers_access_token is not None:
         _fail("OFFERS_ACCESS_TOKEN would replace the new token at the next start: unset it, for the workers too")
+    _require_own(settings)
 
     async def start_afresh() -> None:
         async with bootstrap.rekey(settings) as rekey:
@@ -121,7 +125,15 @@ def rebuild_products(
         raise typer.BadParameter("there is nothing else to make them from", param_hint="--from-log")
     settings = load_settings(RebuildSettings)
     configure_logging(settings)
+    _require_own(settings)
     run(rebuilding.rebuild_products(settings, force=force))
+
+
+def _require_own(settings: DatabaseSettings) -> None:
+    try:
+        require_own_database(settings.database_url, MIGRATIONS)
+    except OtherDatabaseError as error:
+        _fail(str(error))
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:

@@ -1,6 +1,6 @@
 """The console script `price-history`."""
 
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import psycopg2
 import structlog
@@ -11,12 +11,18 @@ from lifecycle import configure_logging, load_settings, run, serve_http
 from price_history.bootstrap import first_partitions, http_app
 from price_history.bootstrap import rebuild as rebuild_rollups
 from price_history.bootstrap import work as work_until_stopped
+from price_history.db.migrate import MIGRATIONS
 from price_history.db.migrate import migrate as migrate_database
 from price_history.entrypoints.rebuilding import rebuild_from_log
 from price_history.settings import MigrateSettings, RecordSettings, ServeSettings, WorkSettings
-from schema_migration import OtherDatabaseError
+from schema_migration import OtherDatabaseError, require_own_database
 
-app = typer.Typer(help="Keeps the history of every price and computes trends.", no_args_is_help=True)
+app = typer.Typer(
+    help="Keeps the history of every price and computes trends.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 _log = structlog.get_logger()
 
@@ -54,14 +60,15 @@ def migrate() -> None:
         _log.error("database_unavailable", error=type(error).__name__)
         raise typer.Exit(1) from None
     except OtherDatabaseError as error:
-        _log.error("another_database", reason=str(error))
-        raise typer.Exit(1) from None
+        _refuse(error)
     run(first_partitions(settings))
 
 
 @app.command()
 def rebuild(from_log: FromLog = False, afresh: Afresh = False, force: Force = False) -> None:  # noqa: FBT002 - typer's
-    """Make all rollups anew from the single changes; may be interrupted, and run while `work` does.
+    """Make all rollups anew from the single changes; with --from-log, record what the log of events has.
+
+    The first may be interrupted, and run while `work` does.
 
     With --from-log: add what the log has and history has not, such as after a backup was restored.
     """
@@ -69,7 +76,16 @@ def rebuild(from_log: FromLog = False, afresh: Afresh = False, force: Force = Fa
         raise typer.BadParameter("--afresh and --force go with --from-log")
     settings = load_settings(RecordSettings if from_log else MigrateSettings)
     configure_logging(settings)
+    try:
+        require_own_database(settings.database_url, MIGRATIONS)
+    except OtherDatabaseError as error:
+        _refuse(error)
     if isinstance(settings, RecordSettings):
         run(rebuild_from_log(settings, afresh=afresh, force=force))
     else:
         run(rebuild_rollups(settings))
+
+
+def _refuse(error: OtherDatabaseError) -> NoReturn:
+    _log.error("another_database", reason=str(error))
+    raise typer.Exit(1)
