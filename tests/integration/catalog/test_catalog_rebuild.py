@@ -172,6 +172,10 @@ async def test_what_was_wiped_or_is_missing_comes_back_as_it_was(
     assert await stored(catalog.sql) != expected
     done = await rebuild(catalog)
     assert (done.code, done.told["event"], done.told["unreadable"]) == (0, "offers_rebuilt", 0)
+    updates = sum(len(event.data.updates) for event in events if isinstance(event, OffersUpdated))
+    assert done.told["lists"] + done.told["lists_known_already"] == updates
+    assert done.told["lists"] == sum(row[3] for row in expected), "each revision once"
+    assert done.told["registrations"] == len(products) + 1, "one of them failed at first"
     assert await stored(catalog.sql) == expected
     assert [(await api("GET", f"/products/{product}/offers")).json for product in products] == shown
 
@@ -181,7 +185,9 @@ async def test_what_was_wiped_or_is_missing_comes_back_as_it_was(
         [tuple(row) for row in backup],
     )
     assert await stored(catalog.sql) != expected
-    assert (await rebuild(catalog)).code == 0
+    done = await rebuild(catalog)
+    assert done.code == 0
+    assert done.told["lists"] > 0 == done.told["registrations"], "only what was missing"
     assert await stored(catalog.sql) == expected
 
     # What is wrong though its revision is right is put right by forgetting first.

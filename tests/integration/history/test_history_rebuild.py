@@ -275,6 +275,7 @@ async def test_a_wiped_database_gets_all_of_it_back(
     assert (done.code, done.told["event"], done.told["unreadable"]) == (0, "history_rebuilt", 0)
     assert done.told["events"] == len(told.events)
     assert done.told["lists_known_already"] > 0
+    assert (done.told["products_created"], done.told["products_deleted"]) == (7, 2)
     expected = await stored(history_dsn)
     assert all(expected[table] for table in ("products", "deleted", "offers", "chunks", "rollups"))
     assert await stored(wiped) == expected
@@ -284,6 +285,7 @@ async def test_a_wiped_database_gets_all_of_it_back(
     # Once more, and by forgetting first: the same.
     done = await rebuild(wiped, broker_url)
     assert (done.code, done.told["lists"], done.told["changes"]) == (0, 0, 0)
+    assert (done.told["products_created"], done.told["products_deleted"]) == (0, 0)
     assert (await rebuild(wiped, broker_url, "--afresh")).code == 0
     assert await stored(wiped) == expected
     assert await answers(wiped, told) == expected_answers

@@ -33,10 +33,10 @@ from catalog_api.use_cases.import_products import ImportProducts
 from catalog_api.use_cases.manage_alerts import ForgetOldFirings, ManageAlerts
 from catalog_api.use_cases.manage_tokens import ManageTokens
 from catalog_api.use_cases.manage_webhooks import ManageWebhooks
-from catalog_api.use_cases.rebuild_offers import rebuild_offers
+from catalog_api.use_cases.rebuild_offers import RebuildOffers
 from catalog_api.use_cases.send_webhooks import ForgetDeliveries, Sending, SendWebhooks
 from connection_pool import Writer
-from event_bus import EventConsumer, EventLog, EventPublisher, Rebuild
+from event_bus import EventConsumer, EventLog, EventPublisher
 from lifecycle import Readiness
 from outbox import OutboxRelay
 from sealing import Seals, keys_of
@@ -153,10 +153,10 @@ def importer(settings: DatabaseSettings) -> tuple[ImportProducts, Database]:
     return ImportProducts(CreateProducts(database)), database
 
 
-def offers_rebuild(settings: RebuildSettings, *, afresh: bool) -> tuple[Rebuild, EventLog, Database]:
+def offers_rebuild(settings: RebuildSettings, *, afresh: bool) -> tuple[RebuildOffers, EventLog, Database]:
     """For `rebuild-offers`; log and database are to be opened around it."""
     database = _database_of_a_command(settings, "catalog-api-rebuild", writer=Writer.REBUILD, statement_timeout=3600)
-    return rebuild_offers(database, afresh=afresh), EventLog(settings.rabbitmq_url), database
+    return RebuildOffers(database, afresh=afresh), EventLog(settings.rabbitmq_url), database
 
 
 def token_management(settings: DatabaseSettings) -> tuple[ManageTokens, Database]:

@@ -25,11 +25,9 @@ _SET: Final = sa.text(
 )
 
 
-async def set_registrations(
-    connection: AsyncConnection, outcomes: Mapping[UUID, tuple[Registration, datetime]]
-) -> None:
-    """Store what events of these times say of these products, unless a later one was stored."""
-    await connection.execute(
+async def set_registrations(connection: AsyncConnection, outcomes: Mapping[UUID, tuple[Registration, datetime]]) -> int:
+    """Store what events of these times say of these products, unless a later one was stored; returns of how many."""
+    result = await connection.execute(
         _SET,
         {
             "ids": list(outcomes),
@@ -37,3 +35,4 @@ async def set_registrations(
             "moments": [at for _, at in outcomes.values()],
         },
     )
+    return result.rowcount

@@ -23,9 +23,14 @@ class ApplyOffers:
     """Handles `OffersUpdated`: the messages that wait in one transaction of two statements.
 
     Duplicate messages: what is not newer than what is stored is ignored, so this is idempotent.
+
+    Attributes:
+        applied: lists that were newer, since the start.
+        stale: lists that were not.
     """
 
     def __init__(self, database: Database) -> None:
+        self.applied = self.stale = 0
         self._database = database
         self._together = Together(self._apply)
 
@@ -43,6 +48,8 @@ class ApplyOffers:
             ]
             if newer:
                 await offers.store(connection, newer)
+        self.applied += len(newer)
+        self.stale += len(stored) - len(newer)
         updates_total.labels("applied").inc(len(newer))
         updates_total.labels("stale").inc(len(stored) - len(newer))
         updates_total.labels("unknown").inc(len(updates) - len(stored))

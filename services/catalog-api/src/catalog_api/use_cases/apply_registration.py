@@ -15,9 +15,13 @@ class ApplyRegistration:
     """Handles `ProductRegistered` and `ProductRegistrationFailed`: the messages that wait in one statement.
 
     Duplicate messages: an event that is not later than the one that was applied last is ignored, so this is idempotent.
+
+    Attributes:
+        applied: outcomes that were later, since the start.
     """
 
     def __init__(self, database: Database) -> None:
+        self.applied = 0
         self._database = database
         self._together = Together(self._apply)
 
@@ -28,4 +32,5 @@ class ApplyRegistration:
 
     async def _apply(self, outcomes: Mapping[UUID, tuple[Registration, datetime]]) -> None:
         async with self._database.transaction() as connection:
-            await set_registrations(connection, outcomes)
+            applied = await set_registrations(connection, outcomes)
+        self.applied += applied

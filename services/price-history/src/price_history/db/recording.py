@@ -103,9 +103,9 @@ class OvertakenError(Exception):
     """Someone else has recorded or deleted a product since it was read."""
 
 
-async def add_products(connection: AsyncConnection, ids: Sequence[UUID]) -> None:
-    """Make rows for those that have none; a deleted product keeps its tombstone."""
-    await connection.execute(_ADD, {"ids": ids})
+async def add_products(connection: AsyncConnection, ids: Sequence[UUID]) -> int:
+    """Make rows for those that have none, and return how many; a deleted product keeps its tombstone."""
+    return (await connection.execute(_ADD, {"ids": ids})).rowcount
 
 
 async def lock_products(connection: AsyncConnection, ids: Sequence[UUID]) -> list[KnownProduct]:
@@ -183,9 +183,13 @@ def _columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str,
     return dict(zip(names, zip(*rows, strict=True), strict=True))
 
 
-async def bury_product(connection: AsyncConnection, product_id: UUID, deleted_at: datetime) -> None:
-    """Leave a tombstone and forget the product's offers; its changes go when they are old enough."""
+async def bury_product(connection: AsyncConnection, product_id: UUID, deleted_at: datetime) -> bool:
+    """Leave a tombstone and forget the product's offers; its changes go when they are old enough.
+
+    Returns whether there was none yet.
+    """
     product_no = await connection.scalar(_BURY, {"id": product_id, "deleted_at": deleted_at})
     if product_no is not None:
         await connection.execute(_FORGET_OFFERS, {"product_no": product_no})
         await forget_rollups(connection, product_no)
+    return product_no is not None

@@ -25,7 +25,7 @@ class DeleteProduct:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def __call__(self, product_id: UUID, deleted_at: datetime) -> None:
-        """Raises `DatabaseUnavailableError`: call again later."""
+    async def __call__(self, product_id: UUID, deleted_at: datetime) -> bool:
+        """Whether it was not deleted before. Raises `DatabaseUnavailableError`: call again later."""
         async with self._database.transaction() as connection:
-            await bury_product(connection, product_id, deleted_at)
+            return await bury_product(connection, product_id, deleted_at)

@@ -18,7 +18,10 @@ from price_history.use_cases.roll_up import RollUp
 
 @dataclass(frozen=True, slots=True)
 class HistoryReplayed:
-    """What became of the events: lists of offers applied and ignored as not newer, changes, products, blocks made."""
+    """What became of the events: lists of offers applied and ignored as not newer, changes, products, blocks made.
+
+    Products are counted that were not known, or not known to be deleted.
+    """
 
     replayed: Replayed
     lists: int
@@ -52,8 +55,8 @@ class ReplayEvents:
         await self._add_together({event.data.product_id: event.time})
 
     async def _delete(self, event: ProductDeleted) -> None:
-        await self._delete_product(event.data.product_id, event.time)
-        self.deleted += 1
+        deleted = await self._delete_product(event.data.product_id, event.time)
+        self.deleted += deleted
 
     async def _record(self, observed: Mapping[UUID, ObservedList]) -> None:
         result = await self._record_offers(observed)
@@ -63,8 +66,8 @@ class ReplayEvents:
 
     async def _add(self, products: Mapping[UUID, datetime]) -> None:
         async with self._database.transaction() as connection:
-            await add_products(connection, list(products))
-        self.created += len(products)
+            created = await add_products(connection, list(products))
+        self.created += created
 
 
 class RebuildHistory:
