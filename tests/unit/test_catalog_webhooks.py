@@ -128,9 +128,15 @@ def test_what_is_no_url_for_a_webhook_is_refused(url: str) -> None:
         checked_url(url, Targets.ANY)
 
 
+@pytest.mark.parametrize("port", ["0", "99999", "x"])
+def test_a_port_that_there_can_not_be_is_named(port: str) -> None:
+    with pytest.raises(ValueError, match="must have a port from 1 to 65535"):
+        checked_url(f"https://shop.example:{port}/", Targets.PUBLIC)
+
+
 def test_plain_http_is_for_development() -> None:
     for url in ("http://shop.example/", "http://127.0.0.1:8080/hook"):
         assert checked_url(url, Targets.ANY) == url
-        with pytest.raises(ValueError, match="https://"):
+        with pytest.raises(ValueError, match=r"must be an https:// URL; .* WEBHOOK_TARGETS=any"):
             checked_url(url, Targets.PUBLIC)
     assert checked_url("https://shop.example:8443/hook?a=b%20c", Targets.PUBLIC)

@@ -109,19 +109,21 @@ async def test_an_alert_is_deleted_with_its_product(api: Api, webhook: str) -> N
     ("fields", "pointers"),
     [
         ({"condition": None}, ["/condition"]),
-        ({"condition": {}}, ["/condition"]),
-        ({"condition": {"type": "fall"}}, ["/condition"]),
-        ({"condition": {"type": "drop", "percent": 5}}, ["/condition/drop/window"]),
-        ({"condition": BELOW | {"window": "1h"}}, ["/condition/best_price_at_or_below/window"]),
-        ({"condition": BELOW | {"price": -1}}, ["/condition/best_price_at_or_below/price"]),
-        ({"condition": BELOW | {"price": 2**63}}, ["/condition/best_price_at_or_below/price"]),
-        ({"condition": {"type": "drop", "percent": 100.01, "window": "1h"}}, ["/condition/drop/percent"]),
-        ({"condition": {"type": "drop", "percent": 0, "window": "1h"}}, ["/condition/drop/percent"]),
-        ({"condition": {"type": "drop", "percent": True, "window": "1h"}}, ["/condition/drop/percent"]),
-        ({"condition": {"type": "drop", "percent": 5, "window": "31d"}}, ["/condition/drop/window"]),
-        ({"condition": {"type": "drop", "percent": 5, "window": "0m"}}, ["/condition/drop/window"]),
-        ({"condition": {"type": "rise", "percent": 5, "window": 5}}, ["/condition/rise/window"]),
-        ({"condition": {"type": "new_low", "over": "7d"}}, ["/condition/new_low/over"]),
+        ({"condition": "drop"}, ["/condition"]),
+        ({"condition": {}}, ["/condition/type"]),
+        ({"condition": {"type": "fall"}}, ["/condition/type"]),
+        ({"condition": {"type": "drop", "percent": 5}}, ["/condition/window"]),
+        ({"condition": BELOW | {"best_price_at_or_below": 1}}, ["/condition/best_price_at_or_below"]),
+        ({"condition": BELOW | {"window": "1h"}}, ["/condition/window"]),
+        ({"condition": BELOW | {"price": -1}}, ["/condition/price"]),
+        ({"condition": BELOW | {"price": 2**63}}, ["/condition/price"]),
+        ({"condition": {"type": "drop", "percent": 100.01, "window": "1h"}}, ["/condition/percent"]),
+        ({"condition": {"type": "drop", "percent": 0, "window": "1h"}}, ["/condition/percent"]),
+        ({"condition": {"type": "drop", "percent": True, "window": "1h"}}, ["/condition/percent"]),
+        ({"condition": {"type": "drop", "percent": 5, "window": "31d"}}, ["/condition/window"]),
+        ({"condition": {"type": "drop", "percent": 5, "window": "0m"}}, ["/condition/window"]),
+        ({"condition": {"type": "rise", "percent": 5, "window": 5}}, ["/condition/window"]),
+        ({"condition": {"type": "new_low", "over": "7d"}}, ["/condition/over"]),
         ({"webhook_id": UNKNOWN}, ["/webhook_id"]),
         ({"webhook_id": None}, ["/webhook_id"]),
         ({"webhook_id": 7}, ["/webhook_id"]),
@@ -143,6 +145,27 @@ async def test_what_makes_no_sense_is_refused_with_its_place(
     made = await make(api, webhook)
     assert (await api("PATCH", f"/alerts/{made['id']}", json=fields)).pointers() == pointers
     assert (await api("GET", f"/alerts/{made['id']}")).json == made
+
+
+TYPES = "'best_price_at_or_below', 'drop', 'rise', 'new_low', 'back_in_stock'"
+
+
+@pytest.mark.parametrize(
+    ("fields", "detail"),
+    [
+        ({"condition": {}}, "is required"),
+        ({"condition": "drop"}, "must be a JSON object"),
+        ({"condition": {"type": "fall"}}, f"must be one of {TYPES}"),
+        ({"condition": {"type": "drop", "percent": 0, "window": "1h"}}, "must be at least 0.01"),
+        ({"condition": {"type": "drop", "percent": "5", "window": "1h"}}, "must be a number"),
+        ({"condition": {"type": "new_low", "over": "7d"}}, "must be '30d' or 'ever'"),
+        ({"condition": BELOW | {"price": 9.5}}, "must be a whole number"),
+        ({"enabled": 1}, "must be true or false"),
+    ],
+)
+async def test_what_is_wrong_is_said_in_plain_words(api: Api, webhook: str, fields: Any, detail: str) -> None:
+    refused = await api("POST", "/alerts", json={"condition": BELOW, "webhook_id": webhook} | fields)
+    assert [error["detail"] for error in refused.problem(422)["errors"]] == [detail]
 
 
 async def test_cursors_of_other_lists_are_refused(api: Api, webhook: str) -> None:

@@ -72,24 +72,46 @@ def pointer(location: Sequence[str | int]) -> str:
     return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in location)
 
 
+_WHOLE: Final = "must be a whole number"
+_NUMBER: Final = "must be a number"
+_OBJECT: Final = "must be a JSON object"
 _PLAIN: Final = {
+    "bool_type": "must be true or false",
+    "enum": "must be {expected}",
     "extra_forbidden": "is not known here",
+    "float_parsing": _NUMBER,
+    "float_type": _NUMBER,
+    "greater_than_equal": "must be at least {ge}",
+    "int_from_float": _WHOLE,
+    "int_parsing": _WHOLE,
+    "int_type": _WHOLE,
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
     "missing": "is required",
-    "model_type": "must be a JSON object",
+    "model_attributes_type": _OBJECT,
+    "model_type": _OBJECT,
     "string_type": "must be a string",
+    "union_tag_invalid": "must be one of {expected_tags}",
+    "union_tag_not_found": "is required",
 }
-"""What pydantic words for programmers."""
+"""What pydantic words for programmers, by its types of errors; in braces what an error has in its context."""
 
 
 def validation_errors(errors: Sequence[Any]) -> list[dict[str, str]]:
     """The contract's errors for pydantic's: parts of the body are `/name`, others `/query/limit` and the like."""
-    return [
-        {
-            "pointer": pointer(error["loc"][1:] if error["loc"][:1] == ("body",) else error["loc"]),
-            "detail": _PLAIN.get(error["type"]) or error["msg"].removeprefix("Value error, "),
-        }
-        for error in errors
-    ]
+    return [{"pointer": pointer(_location(error)), "detail": _detail(error)} for error in errors]
+
+
+def _location(error: Any) -> tuple[str | int, ...]:
+    location: tuple[str | int, ...] = tuple(error["loc"])
+    if error["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        location += (error["ctx"]["discriminator"].strip("'"),)  # what is wrong is not the whole, but what says which
+    return location[1:] if location[:1] == ("body",) else location
+
+
+def _detail(error: Any) -> str:
+    plain = _PLAIN.get(error["type"])
+    return error["msg"].removeprefix("Value error, ") if plain is None else plain.format_map(error.get("ctx", {}))
 
 
 def unavailable(what: str) -> Answer:

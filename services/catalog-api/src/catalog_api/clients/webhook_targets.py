@@ -12,7 +12,7 @@ from yarl import URL
 
 from catalog_api.clients.host_addresses import HostAddresses
 from catalog_api.domain.errors import TargetRefusedError
-from catalog_api.domain.targets import Targets, checked_url, is_public
+from catalog_api.domain.targets import OTHERWISE, Targets, checked_url, is_public
 
 LOOKUP_SECONDS: Final = 5.0
 
@@ -40,4 +40,4 @@ class CheckTarget:
         except (OSError, TimeoutError):
             raise TargetRefusedError("must have a host that has an address") from None
         if self.targets is Targets.PUBLIC and not all(is_public(address["host"]) for address in found):
-            raise TargetRefusedError("must not lead to an address that is not public")
+            raise TargetRefusedError(f"must not lead to an address that is not public{OTHERWISE}")

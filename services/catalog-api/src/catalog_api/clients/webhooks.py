@@ -108,7 +108,7 @@ class WebhookCaller:
             case aiohttp.ClientConnectorError(os_error=cause):
                 reason = f"no connection: {cause.strerror or type(cause).__name__}"
             case ValueError():
-                reason = "webhooks may not have this URL any more"
+                reason = f"webhooks may not have this URL with WEBHOOK_TARGETS={self._targets}"
             case _:
                 reason = f"the connection broke: {type(error).__name__}"
         return reason

@@ -158,7 +158,7 @@ async def settle(connection: AsyncConnection, claim: Claim, outcome: Outcome, ve
     """Log an attempt, and store what becomes of its message; whether its webhook was disabled by it."""
     key = {"webhook_id": claim.webhook_id, "id": claim.id}
     attempt = {
-        "seconds": outcome.seconds,
+        "seconds": round(outcome.seconds, 3),
         "status": outcome.status,
         "error": outcome.error,
         "answer": outcome.answer,

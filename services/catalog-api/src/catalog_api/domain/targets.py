@@ -3,7 +3,7 @@
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from catalog_api.domain.webhooks import URL_MAX
 
@@ -30,6 +30,10 @@ class Targets(StrEnum):
     """Plain HTTP and private addresses, too: for development."""
 
 
+OTHERWISE: Final = f"; the server's setting WEBHOOK_TARGETS={Targets.ANY} allows others"
+"""Why what is refused here may be taken elsewhere."""
+
+
 def is_public(address: str) -> bool:
     """Whether an address, as text, is of the public internet; whatever else it stands for is looked at, too."""
     try:
@@ -49,6 +53,13 @@ def _is_public_4(ip: IPv4Address) -> bool:
     return ip.is_global and not ip.is_multicast and not any(ip in network for network in _NOT_FOR_US_4)
 
 
+def _has_good_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:  # none that there can be
+        return False
+
+
 def checked_url(url: str, targets: Targets) -> str:
     """The URL as it is.
 
@@ -62,11 +73,15 @@ def checked_url(url: str, targets: Targets) -> str:
         raise ValueError("must be a URL in ASCII: punycode for the host, percent-encoding for the rest")
     try:
         parts = urlsplit(url)
-        has_host = bool(parts.hostname) and parts.port != 0
     except ValueError:
-        has_host = False
-    if not has_host or parts.scheme not in schemes:
-        raise ValueError(f"must be a URL with a host, {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        raise ValueError("must be a URL with a host") from None
+    if parts.scheme not in schemes:
+        otherwise = OTHERWISE if targets is Targets.PUBLIC and parts.scheme == "http" else ""
+        raise ValueError(f"must be an {' or '.join(f'{scheme}://' for scheme in schemes)} URL{otherwise}")
+    if not parts.hostname:
+        raise ValueError("must be a URL with a host")
+    if not _has_good_port(parts):
+        raise ValueError("must have a port from 1 to 65535, or none")
     if "@" in parts.netloc:
         raise ValueError("must have no user name or password: the signature tells who sends")
     if parts.fragment:

@@ -53,17 +53,19 @@ def validated(model: type[M], value: Any) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise RequestRefusedError(422, "The body is not valid.", errors_of(error)) from None
+        raise RequestRefusedError(422, "The body is not valid.", errors_of(error, model)) from None
 
 
-def errors_of(error: ValidationError) -> list[dict[str, str]]:
-    """What is wrong where, for a problem."""
-    return validation_errors(
-        [
-            {**found, "loc": ("body", *found["loc"])}
-            for found in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
-    )
+def errors_of(error: ValidationError, model: type[BaseModel]) -> list[dict[str, str]]:
+    """What is wrong where with a body that is no `model`, for a problem."""
+    unions = {field.alias or name for name, field in model.model_fields.items() if field.discriminator is not None}
+
+    def place(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
+        # Within a union pydantic names the member that was chosen, which is no part of the body.
+        return (location[0], *location[2:]) if location[:1] and location[0] in unions else location
+
+    found = error.errors(include_url=False, include_input=False)
+    return validation_errors([{**one, "loc": ("body", *place(one["loc"]))} for one in found])
 
 
 def _refuse_constant(name: str) -> Never:

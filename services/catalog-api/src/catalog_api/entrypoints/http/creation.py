@@ -99,7 +99,7 @@ def _judged(item: Any) -> ProductText | dict[str, Any]:
     try:
         return ProductInput.model_validate(item).text()
     except ValidationError as error:
-        return problem(422, "The item is not valid.", errors_of(error))
+        return problem(422, "The item is not valid.", errors_of(error, ProductInput))
 
 
 def _keyed(path: str, key: str | None, payload: Any) -> KeyedRequest | None:

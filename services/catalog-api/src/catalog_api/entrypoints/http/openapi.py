@@ -69,10 +69,10 @@ def _described(status: int, detail: str) -> dict[str, Any]:
     }
 
 
-def json_body(model: type[BaseModel], example: Any, *media_types: str) -> dict[str, Any]:
-    """An operation's required body."""
+def json_body(model: type[BaseModel], example: Any, *media_types: str, required: bool = True) -> dict[str, Any]:
+    """An operation's body."""
     content = {"schema": {"$ref": _REFERENCE.format(model=model.__name__)}, "example": example}
-    return {"requestBody": {"required": True, "content": dict.fromkeys(media_types or (JSON,), content)}}
+    return {"requestBody": {"required": required, "content": dict.fromkeys(media_types or (JSON,), content)}}
 
 
 def parameter(name: str, where: str, schema: dict[str, Any], description: str) -> dict[str, Any]:

@@ -118,14 +118,14 @@ def _add_routes_of_webhooks(router: APIRouter, webhooks: ManageWebhooks) -> None
         f"{_WEBHOOK}/rotate-secret",
         response_model=WebhookWithSecretOutput,
         responses=problem_responses(400, 404, 408, 413, 415, 422),
-        openapi_extra=json_body(RotationInput, examples.ROTATION_INPUT),
+        openapi_extra=json_body(RotationInput, examples.ROTATION_INPUT, required=False),
         summary="Change a webhook's secret",
         operation_id="rotate_secret",
         tags=["webhooks"],
     )
     async def rotate_secret(request: Request, webhook_id: WebhookId) -> Response:
         """Until the overlap ends messages have two signatures, one by each secret; at most two secrets are live."""
-        wanted = validated(RotationInput, await read_json(request))
+        wanted = validated(RotationInput, await read_json(request) if await request.body() else {})
         return webhook_with_secret_response(await webhooks.rotate_secret(webhook_id, wanted.overlap_seconds), 200)
 
 
