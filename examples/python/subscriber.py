@@ -86,7 +86,7 @@ async def handle(message: aio_pika.abc.AbstractIncomingMessage, state: sqlite3.C
         await message.reject(requeue=False)
         return
     for line in news:
-        print(json.dumps(line), flush=True)
+        print(json.dumps(line, ensure_ascii=False), flush=True)
     await message.ack()
 
 
@@ -172,7 +172,11 @@ def place(text: str) -> Start:
     """Where to begin in the log."""
     if text == "first":
         return text
-    return int(text) if text.isdigit() else datetime.fromisoformat(text)
+    try:
+        return int(text) if text.isdecimal() else datetime.fromisoformat(text)
+    except ValueError:
+        wanted = "must be first, an offset, or a time such as 2026-11-23T10:00:00Z"
+        raise argparse.ArgumentTypeError(wanted) from None
 
 
 async def main(url: str, state_file: str, queue_name: str, start: Start | None) -> None:
@@ -196,9 +200,17 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("url")
-    parser.add_argument("state_file", nargs="?", default="subscriber.sqlite3")
-    parser.add_argument("queue_name", nargs="?", default="subscriber.example-python")
-    parser.add_argument("--from", dest="start", type=place, help="first, an offset, or a time: read the log")
+    parser = argparse.ArgumentParser(
+        description="Keeps the cheapest price in stock of each product, and prints what is new."
+    )
+    parser.add_argument("url", help="of the account for other systems, amqp://user:password@host:port/aggregator")
+    parser.add_argument("state_file", nargs="?", default="subscriber.sqlite3", help="SQLite (%(default)s)")
+    parser.add_argument("queue_name", nargs="?", default="subscriber.example-python", help="its own (%(default)s)")
+    parser.add_argument(
+        "--from",
+        dest="start",
+        type=place,
+        metavar="WHERE",
+        help="read the log, and no queue: first, an offset, or a time such as 2026-11-23T10:00:00Z",
+    )
     asyncio.run(main(**vars(parser.parse_args())))

@@ -49,7 +49,7 @@ class Receiver(ThreadingHTTPServer):
         """Do what is to be done with a message, unless that has been done: it may come more than once."""
         with self.one_at_a_time, self.state:  # what is done, and that it is done, are one transaction
             if self.state.execute("INSERT INTO taken (id) VALUES (?) ON CONFLICT DO NOTHING", [message_id]).rowcount:
-                print(json.dumps({"id": message_id, **message}), flush=True)
+                print(json.dumps({"id": message_id, **message}, ensure_ascii=False), flush=True)
 
 
 class Request(BaseHTTPRequestHandler):
@@ -89,7 +89,10 @@ def say(text: str) -> None:
 
 
 def main(port: str = "8080", state_file: str = "webhooks.sqlite3") -> None:
-    receiver = Receiver(int(port), state_file, os.environ["WEBHOOK_SECRET"].split())
+    secrets = os.environ.get("WEBHOOK_SECRET", "").split()
+    if not secrets:
+        sys.exit("WEBHOOK_SECRET is missing: the secret that creating the webhook answered")
+    receiver = Receiver(int(port), state_file, secrets)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: threading.Thread(target=receiver.shutdown).start())
     say(f"receiving on port {receiver.server_port}")

@@ -394,6 +394,48 @@ def test_the_example_with_curl_goes_on_where_it_was_through_all_that_happens(
     assert {event["type"] for event in following.events()} == {ProductCreated.TYPE}
 
 
+@pytest.mark.parametrize(
+    ("under", "query", "told"), [("", "from=x", "must be 'first' or 'now'"), ("/elsewhere", "", "Nothing is here.")]
+)
+def test_the_example_with_curl_shows_what_refuses_it_and_ends(
+    stack: Stack, tmp_path: Path, under: str, query: str, told: str
+) -> None:
+    command = [ROOT / "examples/curl/follow.sh", stack.description()["catalog_url"] + under, tmp_path / "place", query]
+    refused = subprocess.run(command, timeout=SECONDS, capture_output=True, text=True, check=False)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert told in refused.stderr
+
+
+def test_the_example_with_curl_ends_when_nobody_reads_it(stack: Stack, products: str, tmp_path: Path) -> None:
+    for _ in range(2):
+        loopback_http.call("POST", products, {"name": "Mower", "description": ""})
+    command = [ROOT / "examples/curl/follow.sh", stack.description()["catalog_url"], tmp_path / "place", "from=first"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as following:
+        assert following.stdout is not None
+        following.stdout.close()
+        assert following.wait(SECONDS) != 0
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (["curl/follow.sh"], "usage: "),
+        (["python/webhook_receiver.py"], "WEBHOOK_SECRET is missing"),
+        (["python/subscriber.py", "amqp://nowhere", "--from", "yesterday"], "2026-11-23T10:00:00Z"),
+    ],
+)
+def test_an_example_that_is_not_told_what_it_needs_says_so(command: list[str], told: str) -> None:
+    example = ROOT / "examples" / command[0]
+    python = [sys.executable] if example.suffix == ".py" else []
+    bare = {name: value for name, value in os.environ.items() if name != "WEBHOOK_SECRET"}
+    refused = subprocess.run(
+        [*python, example, *command[1:]], timeout=SECONDS, capture_output=True, text=True, check=False, env=bare
+    )
+    assert refused.returncode != 0
+    assert told in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
 @pytest.mark.parametrize("longer", [False, True])
 def test_a_log_that_was_made_anew_is_read_from_its_first_event(
     stack: Stack, products: str, tmp_path: Path, *, longer: bool
