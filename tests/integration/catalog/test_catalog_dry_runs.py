@@ -254,7 +254,7 @@ async def test_it_tells_when_single_changes_are_forgotten(api: Api, prices: Hist
         ({"from": "9999-12-31T23:59:59-14:00"}, ["/from"]),
         ({"to": "2026-01-01T00:00:00"}, ["/to"]),
         ({"to": 5}, ["/to"]),
-        ({"condition": {"type": "drop"}}, ["/condition/drop/percent", "/condition/drop/window"]),
+        ({"condition": {"type": "drop"}}, ["/condition/percent", "/condition/window"]),
         ({"product_id": 5}, ["/product_id"]),
     ],
 )
