@@ -269,7 +269,8 @@ async def test_what_waits_for_a_slow_reader_waits_at_the_broker(rabbitmq_url: st
         for _ in range(40):
             await anext(entries)
             await log.extent()  # as many round trips as it takes to be sent more
-            assert held() - already <= 20
+            # What is fetched ahead, what is being acked, and what the look for the extent was sent; never all 200.
+            assert held() - already <= 40
         remaining = [await anext(entries) for _ in range(160)]
     assert remaining[-1].offset == 199
 
