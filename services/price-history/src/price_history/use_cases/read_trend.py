@@ -5,8 +5,9 @@ from uuid import UUID
 
 from connection_pool import Connection
 from price_history.db.engine import Database
+from price_history.db.price_series import BEST, Basis, Series, offer_series
 from price_history.db.reading import find_offer, find_product
-from price_history.db.series import BEST, Basis, Series, find_series, offer_series, read_series
+from price_history.db.series import find_series, read_series
 from price_history.domain.covering import Wanted
 from price_history.domain.errors import UnknownOfferError
 from price_history.domain.resolution import Buckets
