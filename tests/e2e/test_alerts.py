@@ -1,7 +1,7 @@
 """An alert from end to end: a price set at the Offers MS becomes a signed message, which a dry run knows of."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import aiohttp
@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 import standardwebhooks
 from aiohttp import web
+from tests.integration.processes import eventually
 
 from devstack.settings import StackSettings
 from devstack.stack import Stack
@@ -58,7 +59,7 @@ class System:
         async def shown() -> bool:
             return bool((await self.call("GET", f"/products/{product}"))["best_price"] == price)
 
-        await eventually(shown)
+        await eventually(shown, seconds=40)
 
     async def registered(self) -> str:
         product: str = (await self.call("POST", "/products", {"name": "Sekačka", "description": ""}))["id"]
@@ -66,19 +67,13 @@ class System:
         async def is_registered() -> bool:
             return bool((await self.call("GET", f"/products/{product}"))["registration"] == "registered")
 
-        await eventually(is_registered)
+        await eventually(is_registered, seconds=40)
         return product
 
     async def take(self, request: web.Request) -> web.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.received.put_nowait((headers, await request.read()))
         return web.Response(status=204)
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 40) -> None:
-    async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 - what is waited for happens in other processes
-            await asyncio.sleep(0.1)
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,7 @@ import sqlalchemy as sa
 import uvicorn
 from aiohttp import web
 from fastapi import FastAPI
+from tests.integration.processes import eventually
 from yarl import URL
 
 from catalog_api import bootstrap
@@ -30,13 +31,6 @@ from lifecycle.http import http_server
 PRODUCT = {"name": "Benzinová sekačka Dosquarna", "description": "Nejlepší sekačka na trhu. TLDR"}
 TABLES = ("alerts", "products", "idempotency_keys", "outbox", "access_tokens", "webhooks", "webhook_deliveries")
 UNKNOWN = "01936d2e-7c1a-7cc0-8000-5a7b1c2d3e4f"
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
-    """Wait until the condition holds."""
-    async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 - what is waited for happens in other processes
-            await asyncio.sleep(0.02)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from tests.integration.processes import eventually
 
 from aggregator_contracts import (
     BackInStock,
@@ -29,7 +30,7 @@ from catalog_api.use_cases.fire_alerts import FireAlerts
 from catalog_api.use_cases.manage_alerts import ForgetOldFirings
 from event_bus import EventConsumer, EventPublisher, decode_event
 
-from .conftest import UNKNOWN, Api, eventually, make_webhook
+from .conftest import UNKNOWN, Api, make_webhook
 
 START = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=1)
 """After the alerts are made, as they go by nothing that happened before."""

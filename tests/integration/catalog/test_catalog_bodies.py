@@ -6,8 +6,9 @@ import re
 from collections.abc import AsyncIterator
 
 import pytest
+from tests.integration.processes import eventually
 
-from .conftest import Api, eventually, serving, settings
+from .conftest import Api, serving, settings
 
 JSON = {"Content-Type": "application/json"}
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from tests.integration.processes import eventually
 
 from aggregator_contracts import (
     Offer,
@@ -28,7 +29,7 @@ from catalog_api.use_cases.apply_offers import ApplyOffers
 from catalog_api.use_cases.apply_registration import ApplyRegistration
 from event_bus import EventConsumer, EventPublisher, ReceivedOffersUpdated
 
-from .conftest import PRODUCT, UNKNOWN, Api, eventually
+from .conftest import PRODUCT, UNKNOWN, Api
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 

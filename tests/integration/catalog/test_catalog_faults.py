@@ -9,13 +9,14 @@ from uuid import UUID
 
 import psutil  # type: ignore[import-untyped]
 import pytest
+from tests.integration.processes import eventually
 
 from catalog_api.db import product_writes
 from catalog_api.db.database import Database
 from catalog_api.db.migrate import migrate
 from devstack.postgresql import PostgresServer
 
-from .conftest import PRODUCT, UNKNOWN, Api, Reply, eventually, serving, settings
+from .conftest import PRODUCT, UNKNOWN, Api, Reply, serving, settings
 
 REQUESTS: list[tuple[str, str, Any]] = [
     ("GET", "/products", None),

@@ -8,6 +8,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from tests.integration.processes import eventually
 
 from catalog_api.domain.errors import LogUnavailableError
 from catalog_api.domain.streams import Gap, StreamEnd, StreamEndedError
@@ -16,7 +17,6 @@ from catalog_api.live.tail import LiveTail
 from catalog_api.use_cases.follow_events import CATCHING_UP_MAX, FollowEvents, Following
 from event_bus import EventLog, EventPublisher
 
-from .conftest import eventually
 from .event_streams import created, fill_until_dropped, small_log
 
 SECONDS = 0.2

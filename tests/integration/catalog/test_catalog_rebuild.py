@@ -1,21 +1,15 @@
 """The offers read model made from the log is the one that was: all of it, the part that is missing, or a refusal."""
 
-import asyncio
-import json
-import os
 import random
-import signal
-import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import aio_pika
 import pytest
+from tests.integration.processes import Ended, ended, eventually, process
 
 from aggregator_contracts import (
     Event,
@@ -28,9 +22,8 @@ from aggregator_contracts import (
 from aggregator_contracts.topology import LOG
 from event_bus import EventPublisher
 
-from .conftest import Api, eventually
+from .conftest import Api
 
-SCRIPT = Path(sys.executable).parent / "catalog-api"
 BEGIN = datetime.now(UTC) - timedelta(hours=3)
 STEPS = 150
 REFUSED = (
@@ -70,47 +63,17 @@ class Catalog:
     broker_url: str
     sql: Any
 
-
-@asynccontextmanager
-async def working(dsn: str, broker_url: str) -> AsyncIterator[None]:
-    environment = _environment(dsn, broker_url) | {"PRICE_HISTORY_URL": "http://127.0.0.1:9"}
-    process = await asyncio.create_subprocess_exec(SCRIPT, "work", env=environment)
-    try:
-        yield
-        process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 15) == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+    @property
+    def settings(self) -> dict[str, str]:
+        return {
+            "DATABASE_URL": self.dsn,
+            "RABBITMQ_URL": self.broker_url,
+            "PRICE_HISTORY_URL": "http://127.0.0.1:9",
+        }
 
 
-@dataclass(frozen=True)
-class Done:
-    code: int
-    told: Mapping[str, Any]
-    """The last line of the log."""
-    errors: str
-
-
-async def rebuild(catalog: Catalog, *options: str) -> Done:
-    process = await asyncio.create_subprocess_exec(
-        SCRIPT,
-        "rebuild-offers",
-        "--from-log",
-        *options,
-        env=_environment(catalog.dsn, catalog.broker_url),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, errors = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode is not None
-    lines = output.decode().splitlines()
-    return Done(process.returncode, json.loads(lines[-1]) if lines else {}, errors.decode())
-
-
-def _environment(dsn: str, broker_url: str) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "DATABASE_URL": dsn, "RABBITMQ_URL": broker_url}
+async def rebuild(catalog: Catalog, *options: str) -> Ended:
+    return await ended("catalog-api", "rebuild-offers", "--from-log", *options, **catalog.settings)
 
 
 async def stored(sql: Any) -> list[tuple[Any, ...]]:
@@ -136,9 +99,9 @@ async def follow(catalog: Catalog, publisher: EventPublisher, events: Sequence[E
             row[1] == "registered" and row[3] == last[product] for product, row in found.items() if product in last
         )
 
-    async with working(catalog.dsn, catalog.broker_url):
+    async with process("catalog-api", "work", **catalog.settings):
         await publisher.publish(events)
-        await eventually(followed)
+        await eventually(followed, seconds=60)
 
 
 @pytest.fixture
@@ -202,7 +165,7 @@ async def test_it_is_refused_while_a_worker_is_connected(api: Api, catalog: Cata
     products = [UUID((await api.create())["id"])]
     await follow(catalog, publisher, happenings(products))
     expected = await stored(catalog.sql)
-    async with working(catalog.dsn, catalog.broker_url):
+    async with process("catalog-api", "work", **catalog.settings):
         await eventually(lambda: _is_connected(catalog.sql))
         done = await rebuild(catalog, "--afresh", "--force")
         assert (done.code, done.errors) == (1, REFUSED)

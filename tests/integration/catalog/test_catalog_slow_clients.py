@@ -10,8 +10,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from tests.integration.processes import eventually
 
-from .conftest import PRODUCT, Api, StandInHistory, eventually, serving, settings
+from .conftest import PRODUCT, Api, StandInHistory, serving, settings
 
 CSV = {"Accept": "text/csv"}
 STREAMS = 3

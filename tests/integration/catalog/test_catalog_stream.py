@@ -7,6 +7,7 @@ from contextlib import suppress
 from uuid import uuid4
 
 import pytest
+from tests.integration.processes import eventually
 
 from aggregator_contracts import OffersUpdated, ProductCreated, ProductDeleted, parse_event
 from catalog_api.db.database import Database
@@ -15,7 +16,7 @@ from catalog_api.use_cases.manage_tokens import ManageTokens
 from devstack.rabbitmq import RabbitNode
 from event_bus import EventPublisher, PublishError
 
-from .conftest import Api, eventually, serving, settings
+from .conftest import Api, serving, settings
 from .event_streams import created, fill_until_dropped, small_log, streaming, updated
 
 QUICK = {"stream_heartbeat_seconds": 0.15}

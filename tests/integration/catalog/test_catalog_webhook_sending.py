@@ -12,13 +12,14 @@ from uuid import UUID, uuid4
 import pytest
 from aiohttp import web
 from cryptography.fernet import Fernet
+from tests.integration.processes import eventually
 
 from catalog_api.db.database import Database
 from catalog_api.db.webhook_deliveries import enqueue
 from catalog_api.domain.webhooks import Message
 from sealing import Seals
 
-from .conftest import Api, eventually, serving, settings
+from .conftest import Api, serving, settings
 from .webhook_receiver import Got, Receiver, receiving, self_signed, sending, working
 
 WAIT = "SELECT extract(epoch FROM due_at - now())::float8 AS seconds FROM webhook_deliveries"

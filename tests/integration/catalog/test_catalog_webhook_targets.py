@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
+from tests.integration.processes import eventually
 
 from catalog_api.clients.host_addresses import MOST_LOOKS, HostAddresses
 from catalog_api.clients.webhook_targets import CheckTarget
@@ -17,7 +18,6 @@ from catalog_api.domain.delivery import Outcome
 from catalog_api.domain.errors import TargetRefusedError
 from catalog_api.domain.targets import Targets
 
-from .conftest import eventually
 from .webhook_receiver import Receiver, receiving, self_signed
 
 REFUSED = "webhooks may not have this URL with WEBHOOK_TARGETS=public"

@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import os
 import ssl
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -14,14 +12,13 @@ from typing import Any
 
 import standardwebhooks
 from aiohttp import web
+from tests.integration.processes import started
 
 from catalog_api.clients.webhooks import WebhookCaller
 from catalog_api.db.database import Database
 from catalog_api.domain.targets import Targets
 from catalog_api.use_cases.send_webhooks import Sending, SendWebhooks
 from sealing import Seals
-
-SCRIPT = Path(sys.executable).with_name("catalog-api")
 
 
 @dataclass(frozen=True)
@@ -109,22 +106,11 @@ def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path]:
 @contextlib.asynccontextmanager
 async def working(dsn: str, **others: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """`catalog-api work`, which has no broker here: webhooks need none."""
-    worker = await asyncio.create_subprocess_exec(
-        SCRIPT,
-        "work",
-        env={
-            "PATH": os.environ["PATH"],
-            "DATABASE_URL": dsn,
-            "RABBITMQ_URL": "amqp://guest:guest@127.0.0.1:9/",
-            "PRICE_HISTORY_URL": "http://127.0.0.1:9",
-            "WEBHOOK_TARGETS": "any",
-            **others,
-        },
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    try:
+    settings = {
+        "DATABASE_URL": dsn,
+        "RABBITMQ_URL": "amqp://guest:guest@127.0.0.1:9/",
+        "PRICE_HISTORY_URL": "http://127.0.0.1:9",
+        "WEBHOOK_TARGETS": "any",
+    }
+    async with started("catalog-api", "work", settings=settings | others) as worker:
         yield worker
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            worker.kill()
-        await worker.wait()

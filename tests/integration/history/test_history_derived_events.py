@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import aio_pika
 import asyncpg
 import pytest
-from tests.integration.history.processes import eventually, process, start
+from tests.integration.processes import eventually, process, started
 
 from aggregator_contracts import Offer, OffersUpdate, OffersUpdated, parse_event
 from aggregator_contracts.topology import EXCHANGE
@@ -154,7 +154,8 @@ async def test_lists_are_followed_by_what_they_mean(
 ) -> None:
     product, later = uuid4(), uuid4()
     lists = [updated(product, revision, offers) for revision, offers in enumerate(LISTS, start=1)]
-    async with process("work", DATABASE_URL=history_dsn, RABBITMQ_URL=broker_accounts("price-history")):
+    settings = {"DATABASE_URL": history_dsn, "RABBITMQ_URL": broker_accounts("price-history")}
+    async with process("price-history", "work", **settings):
         await publisher.publish(lists)
         await eventually(lambda: subscriber.has_told(product, len(TOLD)))
         # Once more, as a broker may deliver them; then what is to be told.
@@ -174,13 +175,11 @@ async def test_what_was_stored_and_not_yet_published_as_the_process_died_is_told
     product = uuid4()
     settings = {"DATABASE_URL": history_dsn, "RABBITMQ_URL": broker_accounts("price-history")}
     async with relay_held_back(history_dsn) as database:
-        first = await start("work", **settings)
-        await publisher.publish([updated(product, 1, [("a", 100, 1)]), updated(product, 2, [("a", 90, 1)])])
-        await eventually(lambda: has_stored(database, product, revision=2))
-        first.kill()
-        await first.wait()
+        async with started("price-history", "work", settings=settings):  # and killed
+            await publisher.publish([updated(product, 1, [("a", 100, 1)]), updated(product, 2, [("a", 90, 1)])])
+            await eventually(lambda: has_stored(database, product, revision=2))
         assert not await subscriber.has_told(product, 1)
-    async with process("work", **settings):
+    async with process("price-history", "work", **settings):
         await eventually(lambda: subscriber.has_told(product, 3))
     assert in_order(subscriber.told(product)) == in_order(TOLD[:3])
 
@@ -192,11 +191,9 @@ async def test_killed_again_and_again_it_tells_each_change_under_one_id(
     settings = {"DATABASE_URL": history_dsn, "RABBITMQ_URL": broker_accounts("price-history")}
     await publisher.publish(updated(product, revision, [("a", 1000 + revision, 1)]) for revision in range(1, last + 1))
     for heard in (1, 50, 150, 250):
-        killed = await start("work", **settings)
-        await eventually(lambda heard=heard: subscriber.has_told(product, heard))  # type: ignore[misc]
-        killed.kill()
-        await killed.wait()
-    async with process("work", **settings):
+        async with started("price-history", "work", settings=settings):  # and killed
+            await eventually(lambda heard=heard: subscriber.has_told(product, heard))  # type: ignore[misc]
+    async with process("price-history", "work", **settings):
         await eventually(lambda: subscriber.has_told(product, last))
     changes = [(change["revision"], change["old_price"], change["new_price"]) for change in subscriber.told(product)]
     assert changes == [(n, None if n == 1 else 999 + n, 1000 + n) for n in range(1, last + 1)]

@@ -1,8 +1,5 @@
 """The processes of price-history: they follow the broker, keep the order, and stop when asked to."""
 
-import asyncio
-import json
-import os
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -10,7 +7,7 @@ from uuid import UUID, uuid4
 
 import httpx2
 import psycopg2
-from tests.integration.history.processes import SCRIPT, eventually, process
+from tests.integration.processes import ended, eventually, process
 
 from aggregator_contracts import Offer, OffersUpdate, OffersUpdated, ProductCreated, ProductDeleted, ProductState
 from devstack.conditions import wait_until
@@ -50,7 +47,7 @@ async def test_events_become_history(
     followed, deleted, known = uuid4(), uuid4(), uuid4()
     port = free_port()
     async with (
-        process("work", DATABASE_URL=history_dsn, RABBITMQ_URL=broker_url, HEALTH_PORT=str(port)),
+        process("price-history", "work", DATABASE_URL=history_dsn, RABBITMQ_URL=broker_url, HEALTH_PORT=str(port)),
         httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as health,
     ):
         await publisher.publish([updated(deleted, 1, 1)])
@@ -80,7 +77,7 @@ async def test_every_change_is_in_history_once_after_the_database_was_away(
     migrate(private_postgres.dsn())
     product = uuid4()
     database = Database(private_postgres.dsn(), "test", Limits(1, 1, 5))
-    async with process("work", DATABASE_URL=private_postgres.dsn(), RABBITMQ_URL=broker_url):
+    async with process("price-history", "work", DATABASE_URL=private_postgres.dsn(), RABBITMQ_URL=broker_url):
         await publisher.publish([updated(product, 1, 1)])
         await eventually(lambda: _is([1], prices(database, product)))
         await database.close()
@@ -98,7 +95,7 @@ async def test_it_stops_in_time_while_the_database_is_away(broker_url: str, publ
     await publisher.publish([updated(uuid4(), 1, 1)])
     away = "postgresql://nobody@127.0.0.1:1/none"
     async with (
-        process("work", DATABASE_URL=away, RABBITMQ_URL=broker_url, HEALTH_PORT=str(port)),
+        process("price-history", "work", DATABASE_URL=away, RABBITMQ_URL=broker_url, HEALTH_PORT=str(port)),
         httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as health,
     ):
         # The broker answers and the message is in hand; the process is then asked to stop.
@@ -107,8 +104,9 @@ async def test_it_stops_in_time_while_the_database_is_away(broker_url: str, publ
 
 async def test_it_serves(history_dsn: str) -> None:
     port = free_port()
+    settings = {"DATABASE_URL": history_dsn, "RABBITMQ_URL": "amqp://localhost/", "API_AUTH": "off"}
     async with (
-        process("serve", DATABASE_URL=history_dsn, RABBITMQ_URL="amqp://localhost/", PORT=str(port), API_AUTH="off"),
+        process("price-history", "serve", PORT=str(port), **settings),
         httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
     ):
         await eventually(lambda: _answers(client))
@@ -118,12 +116,9 @@ async def test_it_serves(history_dsn: str) -> None:
 
 
 async def test_a_missing_setting_stops_it_with_one_line() -> None:
-    started = await asyncio.create_subprocess_exec(
-        SCRIPT, "work", env={"PATH": os.environ["PATH"]}, stderr=asyncio.subprocess.PIPE
-    )
-    _, errors = await started.communicate()
-    assert started.returncode == 2
-    assert [("DATABASE_URL" in line, "RABBITMQ_URL" in line) for line in errors.decode().splitlines()] == [(True, True)]
+    refused = await ended("price-history", "work")
+    assert refused.code == 2
+    assert [("DATABASE_URL" in line, "RABBITMQ_URL" in line) for line in refused.errors.splitlines()] == [(True, True)]
 
 
 async def test_a_database_from_before_chunks_is_refused_with_a_line_that_says_so(
@@ -134,20 +129,14 @@ async def test_a_database_from_before_chunks_is_refused_with_a_line_that_says_so
         cursor.execute(
             "CREATE TABLE alembic_version (version_num varchar(32)); INSERT INTO alembic_version VALUES ('0001')"
         )
-    started = await asyncio.create_subprocess_exec(
-        SCRIPT, "migrate", env={"PATH": os.environ["PATH"], "DATABASE_URL": dsn}, stdout=asyncio.subprocess.PIPE
-    )
-    told, _ = await started.communicate()
-    assert started.returncode == 1
-    assert json.loads(told.splitlines()[-1])["event"] == "another_database"
+    refused = await ended("price-history", "migrate", DATABASE_URL=dsn)
+    assert (refused.code, refused.told["event"]) == (1, "another_database")
 
 
 async def test_migrating_makes_the_present_partitions(make_database: Callable[..., str]) -> None:
     dsn = make_database()
-    started = await asyncio.create_subprocess_exec(
-        SCRIPT, "migrate", env={"PATH": os.environ["PATH"], "DATABASE_URL": dsn.replace("postgresql:", "postgres:")}
-    )
-    assert await started.wait() == 0
+    migrated = await ended("price-history", "migrate", DATABASE_URL=dsn.replace("postgresql:", "postgres:"))
+    assert migrated.code == 0
     now = datetime.now(UTC)
     database = Database(dsn, "test", Limits(1, 1, 5))
     async with database.reading() as connection:

@@ -2,21 +2,19 @@
 
 import asyncio
 import json
-import os
 import random
 import signal
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import aio_pika
 import asyncpg
 import pytest
+from tests.integration.processes import Ended, ended, eventually, process, started
 
 from aggregator_contracts import (
     BestPriceChanged,
@@ -40,7 +38,6 @@ from price_history.domain.window import Window
 from price_history.use_cases.read_history import HistoryItem, Position, ReadHistory
 from price_history.use_cases.read_trend import ReadTrend
 
-SCRIPT = Path(sys.executable).parent / "price-history"
 NOW = datetime.now(UTC).replace(microsecond=0)
 BEGIN = NOW - timedelta(days=9)
 STEP = timedelta(minutes=15)
@@ -110,49 +107,12 @@ def _lists(draw: random.Random, products: Sequence[UUID], step: int, last: dict[
     return OffersUpdated.of(updates)
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
-    async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 - what is waited for happens in other processes
-            await asyncio.sleep(0.05)
+def settings(dsn: str, broker_url: str) -> dict[str, str]:
+    return {"DATABASE_URL": dsn, "RABBITMQ_URL": broker_url}
 
 
-@asynccontextmanager
-async def working(dsn: str, broker_url: str) -> AsyncIterator[None]:
-    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": dsn, "RABBITMQ_URL": broker_url}
-    process = await asyncio.create_subprocess_exec(SCRIPT, "work", env=environment)
-    try:
-        yield
-        process.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(process.wait(), 15) == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
-@dataclass(frozen=True)
-class Done:
-    code: int
-    told: Mapping[str, Any]
-    """The last line of the log."""
-    errors: str
-
-
-async def rebuild(dsn: str, broker_url: str, *options: str) -> Done:
-    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": dsn, "RABBITMQ_URL": broker_url}
-    process = await asyncio.create_subprocess_exec(
-        SCRIPT,
-        "rebuild",
-        "--from-log",
-        *options,
-        env=environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, errors = await asyncio.wait_for(process.communicate(), 90)
-    assert process.returncode is not None
-    lines = output.decode().splitlines()
-    return Done(process.returncode, json.loads(lines[-1]) if lines else {}, errors.decode())
+async def rebuild(dsn: str, broker_url: str, *options: str) -> Ended:
+    return await ended("price-history", "rebuild", "--from-log", *options, **settings(dsn, broker_url))
 
 
 async def rows(dsn: str, statement: str) -> list[tuple[Any, ...]]:
@@ -181,9 +141,9 @@ async def follow(dsn: str, broker_url: str, publisher: EventPublisher, events: S
         buried = all(product in found and found[product][1] is not None for product in market.deleted)
         return known and (buried or not deleted) and not waiting
 
-    async with working(dsn, broker_url):
+    async with process("price-history", "work", **settings(dsn, broker_url)):
         await publisher.publish(events)
-        await eventually(followed)
+        await eventually(followed, seconds=60)
 
 
 async def answers(dsn: str, market: Market) -> list[tuple[UUID, str, Trend | list[HistoryItem]]]:
@@ -356,7 +316,7 @@ async def test_it_is_refused_while_a_worker_is_connected_and_keeps_workers_out(
     history_dsn: str, broker_url: str, publisher: EventPublisher
 ) -> None:
     told = market()
-    async with working(history_dsn, broker_url):
+    async with process("price-history", "work", **settings(history_dsn, broker_url)):
         await publisher.publish(told.events[:8])
         await eventually(lambda: _has(history_dsn, "SELECT 1 FROM products WHERE revision > 0"))
         before = await stored(history_dsn)
@@ -367,7 +327,7 @@ async def test_it_is_refused_while_a_worker_is_connected_and_keeps_workers_out(
     # The right that a rebuild has, held by somebody: a worker that comes waits for it, and then does its work.
     other = await asyncpg.connect(history_dsn)
     assert await other.fetchval("SELECT pg_try_advisory_lock($1)", 0x7772_6974)
-    async with working(history_dsn, broker_url):
+    async with process("price-history", "work", **settings(history_dsn, broker_url)):
         await publisher.publish(told.events[8:10])
         with pytest.raises(TimeoutError):
             await eventually(lambda: _changed(history_dsn, before), seconds=3)
@@ -455,23 +415,21 @@ async def test_what_ends_a_rebuild_half_way_says_how_to_go_on(
     expected = await stored(history_dsn)
     administrator = await asyncpg.connect(as_administrator(history_dsn))
     await administrator.execute(HOLD)
-    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": history_dsn, "RABBITMQ_URL": broker_url}
     for end, code, words in (
         ("SIGTERM", 128 + signal.SIGTERM, "stopped before it was done, do it again, without --afresh\n"),
         ("the loss of its connection", 1, "not done, do it again, without --afresh: "),
     ):
         await administrator.execute("SELECT pg_advisory_lock(42)")
-        process = await asyncio.create_subprocess_exec(
-            SCRIPT, "rebuild", "--from-log", "--afresh", env=environment, stderr=asyncio.subprocess.PIPE
-        )
-        await eventually(lambda: _has(history_dsn, f"SELECT 1 {HELD}"))
-        assert await rows(history_dsn, "SELECT 1 FROM products") == [], "forgotten"
-        if end == "SIGTERM":
-            process.send_signal(signal.SIGTERM)
-        else:
-            await administrator.execute(f"SELECT pg_terminate_backend(pid) {HELD}")
-        _, errors = await asyncio.wait_for(process.communicate(), 20)
-        assert (process.returncode, errors.decode().count("\n")) == (code, 1), errors
+        rebuilding = ("price-history", "rebuild", "--from-log", "--afresh")
+        async with started(*rebuilding, settings=settings(history_dsn, broker_url), stderr=PIPE) as running:
+            await eventually(lambda: _has(history_dsn, f"SELECT 1 {HELD}"))
+            assert await rows(history_dsn, "SELECT 1 FROM products") == [], "forgotten"
+            if end == "SIGTERM":
+                running.send_signal(signal.SIGTERM)
+            else:
+                await administrator.execute(f"SELECT pg_terminate_backend(pid) {HELD}")
+            _, errors = await asyncio.wait_for(running.communicate(), 20)
+        assert (running.returncode, errors.decode().count("\n")) == (code, 1), errors
         assert errors.decode().startswith(f"price-history: {words}")
         await administrator.execute("SELECT pg_advisory_unlock(42)")
         assert (await rebuild(history_dsn, broker_url)).code == 0
@@ -490,15 +448,8 @@ async def test_an_absent_broker_or_database_is_an_error_of_one_line(history_dsn:
 
 async def test_options_that_make_no_sense_are_refused(history_dsn: str) -> None:
     for options in (["--afresh"], ["--force"]):
-        process = await asyncio.create_subprocess_exec(
-            SCRIPT,
-            "rebuild",
-            *options,
-            env={"PATH": os.environ["PATH"], "DATABASE_URL": history_dsn, "RABBITMQ_URL": "amqp://127.0.0.1:1/"},
-            stderr=asyncio.subprocess.PIPE,
-        )
-        await process.communicate()
-        assert process.returncode == 2
+        done = await ended("price-history", "rebuild", *options, **settings(history_dsn, "amqp://127.0.0.1:1/"))
+        assert done.code == 2
 
 
 async def _make_log_anew(url: str, segment_bytes: int = 2**24) -> None:
