@@ -21,9 +21,11 @@ from lifecycle import (
     NotReadyError,
     ProcessSettings,
     Readiness,
+    StoppedError,
     health_routes,
     load_settings,
     run_worker,
+    until_stopped,
     wait_for_any,
 )
 from lifecycle import worker as worker_module
@@ -284,3 +286,25 @@ async def test_a_process_is_not_ready_once_its_database_has_no_room(monkeypatch:
     later = time.monotonic() + 10
     monkeypatch.setattr(time, "monotonic", lambda: later)
     assert await readiness.failing() == {}
+
+
+@pytest.mark.parametrize("end", [asyncio.CancelledError(), ConnectionError("closed in the middle of a statement")])
+async def test_what_is_stopped_was_stopped_however_it_ends(end: BaseException) -> None:
+    async def main() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise end from None
+
+    with pytest.raises(StoppedError) as stopped:
+        await until_stopped(main())
+    assert stopped.value.signal == signal.SIGTERM
+
+
+async def test_what_fails_before_it_is_stopped_has_failed() -> None:
+    async def main() -> None:
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        await until_stopped(main())

@@ -115,6 +115,13 @@ async def rebuild(dsn: str, broker_url: str, *options: str) -> Ended:
     return await ended("price-history", "rebuild", "--from-log", *options, **settings(dsn, broker_url))
 
 
+async def rebuild_told_to_do_it_again(dsn: str, broker_url: str, *options: str) -> Ended:
+    """The same, as often as the log drops events just when they are to be read."""
+    while "do it again: the log has no offset" in (done := await rebuild(dsn, broker_url, *options)).errors:
+        pass
+    return done
+
+
 async def rows(dsn: str, statement: str) -> list[tuple[Any, ...]]:
     connection = await asyncpg.connect(dsn, server_settings={"timezone": "UTC"})
     try:
@@ -375,32 +382,32 @@ async def test_a_log_that_lost_its_first_events_neither_brings_back_nor_joins_wh
     told = market()
     lists = [event for event in told.events if isinstance(event, OffersUpdated)]
     await publisher.publish(lists[:5])
-    assert (await rebuild(history_dsn, broker_url)).code == 0
+    assert (await rebuild_told_to_do_it_again(history_dsn, broker_url)).code == 0
     backup = make_database(template=history_dsn)
     await publisher.publish(lists[5:])
 
     # Between its last list and the log's first one there were others.
     before = await stored(backup)
-    done = await rebuild(backup, broker_url)
+    done = await rebuild_told_to_do_it_again(backup, broker_url)
     assert (done.code, done.errors.count("\n")) == (1, 1)
     assert "what is there ends at" in done.errors
     assert await stored(backup) == before
     for options in ([], ["--afresh"]):
-        done = await rebuild(wiped, broker_url, *options)
+        done = await rebuild_told_to_do_it_again(wiped, broker_url, *options)
         assert (done.code, done.errors.count("\n")) == (1, 1)
         assert "there are no offers yet, and the log no longer has its first events" in done.errors
     # Products that never had a price would be lost as well.
     await rows(wiped, f"INSERT INTO products (product_id) VALUES ('{uuid4()}')")  # noqa: S608
-    done = await rebuild(wiped, broker_url, "--afresh")
+    done = await rebuild_told_to_do_it_again(wiped, broker_url, "--afresh")
     assert (done.code, done.errors.count("\n")) == (1, 1)
     assert len(await rows(wiped, "SELECT 1 FROM products")) == 1
 
     # It may be what is wanted; and what reaches into the log needs no force.
-    assert (await rebuild(backup, broker_url, "--force")).code == 0
+    assert (await rebuild_told_to_do_it_again(backup, broker_url, "--force")).code == 0
     after = await stored(backup)
     assert after != before
-    assert (await rebuild(backup, broker_url)).code == 0
-    done = await rebuild(backup, broker_url, "--afresh")
+    assert (await rebuild_told_to_do_it_again(backup, broker_url)).code == 0
+    done = await rebuild_told_to_do_it_again(backup, broker_url, "--afresh")
     assert (done.code, done.errors.count("\n")) == (1, 1)
     assert "no longer has its first events" in done.errors
     assert await stored(backup) == after

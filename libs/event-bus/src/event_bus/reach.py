@@ -25,14 +25,13 @@ class Kept:
     newest: datetime | None
 
 
-async def must_reach_back(log: OpenLog, kept: Kept) -> None:
-    """See that the log can bring back what is kept.
+async def must_reach_back(log: OpenLog, extent: Extent | None, kept: Kept) -> None:
+    """See that the log, of this extent, can bring back what is kept.
 
     Raises:
         LogTooShortError: it can't; or it can't be told, as it begins with what was observed at much the same time.
         ConnectionError, OffsetError: as `replay` does.
     """
-    extent = await log.extent()
     if extent is None:
         raise LogTooShortError("the log is empty")
     if extent.first > 0:
@@ -44,14 +43,13 @@ async def must_reach_back(log: OpenLog, kept: Kept) -> None:
         raise LogTooShortError(f"what is there begins at {_text(kept.oldest)}, and the log {_begins(observed)}")
 
 
-async def must_join(log: OpenLog, kept: Kept | None) -> None:
+async def must_join(log: OpenLog, extent: Extent | None, kept: Kept | None) -> None:
     """See that nothing was published between the last of what is kept (None if nothing is) and the log's first event.
 
     Raises:
         LogTooShortError: something was, or may have been.
         ConnectionError, OffsetError: as `replay` does.
     """
-    extent = await log.extent()
     if kept is None or kept.newest is None:
         if extent is not None and extent.first > 0:
             raise LogTooShortError(f"there are no offers yet, and {_no_longer_whole(extent)}")

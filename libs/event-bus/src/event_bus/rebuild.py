@@ -39,13 +39,15 @@ class Rebuild:
             ConnectionError, OffsetError: the log was lost; it may be done again.
             Exception: whatever a handler raises ends it.
         """
+        # Of one extent, so that what the log drops after the check is missed rather than missing.
+        extent = await log.extent()
         if not force:
             kept = await self._kept()
             if self._forget is not None and kept is not None:
-                await must_reach_back(log, kept)
+                await must_reach_back(log, extent, kept)
             else:
-                await must_join(log, kept)
+                await must_join(log, extent, kept)
         if self._forget is not None:
             await self._forget()
             self.forgotten = True
-        return await replay(log, self._handlers)
+        return await replay(log, extent, self._handlers)

@@ -23,7 +23,7 @@ Handlers = Mapping[type[Event], Callable[[Any], Awaitable[None]]]
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What was read: the log's extent then (None when it was empty), and how many events were handled or unreadable.
+    """What was read of the log (None when it was empty), and how many events were handled or unreadable.
 
     A consumer parks what is unreadable; here it is left out.
     """
@@ -33,8 +33,8 @@ class Replayed:
     unreadable: int = 0
 
 
-async def replay(log: OpenLog, handlers: Handlers) -> Replayed:
-    """Have all that is in the log by now handled, each event by the handler of its type, if there is one.
+async def replay(log: OpenLog, extent: Extent | None, handlers: Handlers) -> Replayed:
+    """Have handled what the log had when this was its extent, each event by the handler of its type, if there is one.
 
     Up to 200 events are in hand at once: handlers are begun in the log's order, and see to the order of their work.
 
@@ -43,7 +43,6 @@ async def replay(log: OpenLog, handlers: Handlers) -> Replayed:
         OffsetError: the log dropped events before they were read.
         Exception: whatever a handler raises ends it.
     """
-    extent = await log.extent()
     if extent is None:
         return Replayed(None)
     by_type = {event_class.TYPE: handler for event_class, handler in handlers.items()}

@@ -22,7 +22,8 @@ async def until_stopped(main: Coroutine[Any, Any, T]) -> T:
     """What `main` returns or raises.
 
     Raises:
-        StoppedError: SIGTERM or SIGINT came first. `main` was cancelled, and has ended.
+        StoppedError: SIGTERM or SIGINT came first. `main` was cancelled, and has ended, be it with an error, as drivers
+            may when they are cancelled in the middle of a statement.
     """
     task = asyncio.create_task(main)
     received: list[signal.Signals] = []
@@ -35,10 +36,10 @@ async def until_stopped(main: Coroutine[Any, Any, T]) -> T:
         asyncio.get_running_loop().add_signal_handler(number, stop, number)
     try:
         return await task
-    except asyncio.CancelledError:
+    except (Exception, asyncio.CancelledError) as error:
         if not received:
             raise
-        raise StoppedError(received[0]) from None
+        raise StoppedError(received[0]) from error
     finally:
         for number in STOP_SIGNALS:
             asyncio.get_running_loop().remove_signal_handler(number)
