@@ -103,7 +103,8 @@ def rolled_trend(
     changes: Sequence[Change], levels: Sequence[Sequence[SeriesBlock]], cells: Sequence[int], wanted: Wanted
 ) -> tuple[Trend, list[Gap]]:
     """The trend as it is read: from blocks, the coarsest first, and from changes in what they leave open."""
-    gaps, pieces = wanted.gaps(), []
+    pieces: list[Change | Run] = []
+    gaps = wanted.gaps()
     gaps_of_all = gaps
     for number in wanted.levels(cells):
         covered = cover(gaps, within_parts(levels, number, cells, wanted), wanted, cells[number - 1])

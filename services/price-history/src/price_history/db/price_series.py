@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import itemgetter
 from typing import Final, Literal, TypeAlias
 
@@ -72,6 +73,12 @@ ORDER BY begins DESC LIMIT 1
 """
 
 
+UNPACKED: Final = 1024
+"""Series that are at hand unpacked; some 12 MB of the coarsest, which some 70 trends of a month or a year read."""
+# Blocks never change, and a trend that someone asks for is asked for again, by the next one who looks at the product.
+_unpack_series: Final = lru_cache(UNPACKED)(unpack_series)
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
     """Where a price is found, in chunks and in rollups."""
@@ -84,7 +91,7 @@ class Series:
     """From the observations at these instants."""
     price: Callable[[State], int | None]
     """In a state."""
-    pieces: Callable[[bytes, int], list[Change | Run]]
+    pieces: Callable[[bytes, int], Sequence[Change | Run]]
     """From a packed series that begins at an instant."""
 
 
@@ -95,7 +102,7 @@ def _best(column: str, price: Callable[[State], int | None], changes: _Changes) 
         cells=[level.cell for level in LEVELS],
         changes=changes,
         price=price,
-        pieces=unpack_series,
+        pieces=_unpack_series,
     )
 
 

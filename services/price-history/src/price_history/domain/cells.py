@@ -151,6 +151,7 @@ def _whole(bounds: list[int], prices: list[int], lowest: list[int], highest: lis
 
 
 Span = TypeVar("Span", Cell, Run)
+_SPANS: Final = (Cell, Run)
 
 
 class Laid(NamedTuple, Generic[Span]):
@@ -170,7 +171,7 @@ def lay(pieces: Iterable[Change | Span], price: int | None, since: int) -> Laid[
     holds: list[Hold] = []
     spans: list[Span] = []
     for piece in pieces:
-        if isinstance(piece, Cell | Run):
+        if isinstance(piece, _SPANS):
             if piece.begins > since:
                 holds.append((price, since, piece.begins))
             spans.append(piece)

@@ -21,7 +21,7 @@ class SeriesBlock(NamedTuple):
 
     begins: int
     ends: int
-    pieces: list[Change | Run]
+    pieces: Sequence[Change | Run]
 
 
 class Part(NamedTuple):

@@ -11,6 +11,7 @@ import msgspec
 
 from price_history.domain.instants import to_datetime, to_instant
 from price_history.domain.offers import KnownOffers
+from price_history.domain.rounding import hundredths
 from price_history.domain.track_record import TrackRecord
 
 Cause: TypeAlias = Literal["repriced", "appeared", "ended", "stock"]
@@ -134,7 +135,4 @@ def _percent(old: int | None, new: int | None) -> float | None:
     """The exact change in percent, rounded half-even to two decimals."""
     if not old or new is None:
         return None
-    hundredths, rest = divmod(10_000 * (new - old), old)
-    if 2 * rest > old or (2 * rest == old and hundredths % 2):
-        hundredths += 1
-    return hundredths / 100
+    return hundredths(100 * (new - old), old) / 100

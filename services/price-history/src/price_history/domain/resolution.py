@@ -1,6 +1,7 @@
 """How finely a trend is cut: one point for each change (`raw`), or for each bucket of a fixed length."""
 
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Final
 
@@ -49,7 +50,9 @@ def choose_buckets(window: Window, resolution: str) -> Buckets | None:
     if resolution == "raw":
         return None
     if resolution == "auto":
-        return next(cut for seconds in AUTO_SECONDS if (cut := buckets(window, seconds)).count <= AUTO_POINTS)
+        enough = (window.end - window.start) // (AUTO_POINTS * SECOND)
+        fitting = AUTO_SECONDS[bisect_left(AUTO_SECONDS, enough) :]
+        return next(cut for seconds in fitting if (cut := buckets(window, seconds)).count <= AUTO_POINTS)
     given = _GIVEN.fullmatch(resolution)
     seconds = int(given[1]) * _UNIT_SECONDS[given[2]] if given else 0
     if not seconds:

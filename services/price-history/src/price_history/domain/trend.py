@@ -7,7 +7,6 @@ Instants are whole microseconds. A window includes its end, where a price may be
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from fractions import Fraction
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -15,6 +14,7 @@ from price_history.domain.cells import Change, Hold, Laid, PriceAt, Run, Tally, 
 from price_history.domain.errors import InvalidParameterError
 from price_history.domain.instants import SECOND
 from price_history.domain.resolution import MAX_POINTS, Buckets
+from price_history.domain.rounding import hundredths
 from price_history.domain.window import Window
 
 Reason = Literal["no_price_in_period", "zero_start_price"]
@@ -110,8 +110,8 @@ class TrendBuilder:
         for run in laid.spans:
             self._tally.add(run.whole)
 
-    def finish(self) -> Trend:
-        """The trend, with the last price in effect up to and including the window's end."""
+    def finish(self, kept_since: int | None = None) -> Trend:
+        """The trend, with the last price in effect up to and including the window's end; see `Trend.kept_since`."""
         last = [(self._price, self._since, self._window.end)]
         self._points.take(last)
         self._points.close(self._price)
@@ -126,6 +126,7 @@ class TrendBuilder:
             lowest=tally.lowest,
             highest=tally.highest,
             average=two_decimals(tally.weighted, tally.priced) if tally.priced else None,
+            kept_since=kept_since,
         )
 
 
@@ -221,6 +222,6 @@ class _BucketPoints:
 
 def two_decimals(numerator: int, denominator: int) -> Decimal:
     """The exact quotient rounded half-even to two decimals, without trailing zeros."""
-    hundredths = round(Fraction(100 * numerator, denominator))
-    whole, rest = divmod(hundredths, 100)
-    return Decimal(whole) if rest == 0 else (Decimal(hundredths) / 100).normalize()
+    rounded = hundredths(numerator, denominator)
+    whole, rest = divmod(rounded, 100)
+    return Decimal(whole) if rest == 0 else (Decimal(rounded) / 100).normalize()

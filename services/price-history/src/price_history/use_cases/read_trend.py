@@ -1,6 +1,5 @@
 """Computes trends from rollups and recorded changes, page by page."""
 
-from dataclasses import replace
 from uuid import UUID
 
 from connection_pool import Connection
@@ -64,4 +63,4 @@ async def _build(
     builder = TrendBuilder(window, cut)
     async for pieces in read_series(connection, found, series, wanted):
         builder.add(pieces)
-    return replace(builder.finish(), kept_since=wanted.kept_since)
+    return builder.finish(wanted.kept_since)

@@ -21,7 +21,7 @@ from http_api import (
 )
 from lifecycle import Readiness, health_routes
 from price_history.entrypoints.http.access import SharedSecretCheck, needed_scope
-from price_history.entrypoints.http.history import history_router
+from price_history.entrypoints.http.history import add_history_routes
 from price_history.entrypoints.http.openapi import document
 from price_history.entrypoints.http.problems import ANSWERS
 from price_history.settings import ServeSettings
@@ -63,8 +63,8 @@ def create_app(
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Measured, seconds=REQUEST_SECONDS)
     add_problem_handlers(app, ANSWERS)
+    add_history_routes(app.router, read_trend, read_history)
     app.router.routes.extend(health_routes(readiness))
-    app.include_router(history_router(read_trend, read_history))
     app.openapi = document(app)  # type: ignore[method-assign]
     return app
 

@@ -1,6 +1,7 @@
 """The three read paths."""
 
 from datetime import UTC, datetime
+from enum import Enum
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -24,6 +25,9 @@ from price_history.entrypoints.http.parameters import HistoryQuery, ProductTrend
 from price_history.use_cases.read_history import EMPTY_PAGE, ReadHistory
 from price_history.use_cases.read_trend import ReadTrend, trend_without_prices
 
+_PRODUCT: Final = f"{API}/products/{{product_id}}"
+_TAGS: Final[list[str | Enum]] = ["history"]
+
 ProductId = Annotated[UUID, Path(description="The product's id.")]
 OfferId = Annotated[str, Path(description="The Offers MS's id; a slash in it as `%2F`.")]
 KnownElsewhere = Annotated[str, Header(alias="Product-Known", include_in_schema=False)]
@@ -43,9 +47,8 @@ _TREND_ANSWER: Final[dict[str, Any]] = {
 _CSV_ANSWER: Final = {CSV: {"schema": {"type": "string"}, "example": "at,offer_id,price,items_in_stock\r\n"}}
 
 
-def history_router(read_trend: ReadTrend, read_history: ReadHistory) -> APIRouter:
-    """Routes under `/api/v1/products/{product_id}`."""
-    router = APIRouter(prefix=f"{API}/products/{{product_id}}", responses=PROBLEMS, tags=["history"])
+def add_history_routes(router: APIRouter, read_trend: ReadTrend, read_history: ReadHistory) -> None:
+    """Add the routes. To the application's own router: one that it includes looks for each route twice."""
 
     async def product_trend(
         product_id: ProductId, query: Annotated[ProductTrendQuery, Query()], known: KnownElsewhere = ""
@@ -61,15 +64,21 @@ def history_router(read_trend: ReadTrend, read_history: ReadHistory) -> APIRoute
         return trend_response(trend, product_id, None, query.basis)
 
     router.add_api_route(
-        "/trend",
+        f"{_PRODUCT}/trend",
         product_trend,
-        responses={200: _TREND_ANSWER},
+        tags=_TAGS,
+        responses=PROBLEMS | {200: _TREND_ANSWER},
         response_class=Response,
         route_class_override=straight_route(_product_trend_asked),
     )
 
     # An id may hold slashes, which arrive here decoded.
-    @router.get("/offers/{offer_id:path}/trend", responses={200: _TREND_ANSWER}, response_class=Response)
+    @router.get(
+        f"{_PRODUCT}/offers/{{offer_id:path}}/trend",
+        tags=_TAGS,
+        responses=PROBLEMS | {200: _TREND_ANSWER},
+        response_class=Response,
+    )
     async def offer_trend(product_id: ProductId, offer_id: OfferId, query: Annotated[TrendQuery, Query()]) -> Response:
         """The trend of one offer's price, whatever its stock."""
         asked = query.window(datetime.now(UTC))
@@ -77,7 +86,10 @@ def history_router(read_trend: ReadTrend, read_history: ReadHistory) -> APIRoute
         return trend_response(trend, product_id, offer_id, None)
 
     @router.get(
-        "/history", responses={200: {"model": schemas.History, "content": _CSV_ANSWER}}, response_class=Response
+        f"{_PRODUCT}/history",
+        tags=_TAGS,
+        responses=PROBLEMS | {200: {"model": schemas.History, "content": _CSV_ANSWER}},
+        response_class=Response,
     )
     async def history(
         product_id: ProductId,
@@ -99,8 +111,6 @@ def history_router(read_trend: ReadTrend, read_history: ReadHistory) -> APIRoute
             _must_be_vouched_for(error, known)
             return history_csv_response(product_id, []) if as_csv else history_response(EMPTY_PAGE)
         return history_response(page)
-
-    return router
 
 
 def _product_trend_asked(request: Request) -> dict[str, Any]:
