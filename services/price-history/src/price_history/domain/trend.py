@@ -169,11 +169,10 @@ class _BucketPoints:
 
     def take(self, holds: Sequence[Hold]) -> None:
         origin, length, prices, lowest, highest = self._first, self._length, self._prices, self._lowest, self._highest
-        end = len(prices) - 1
         for price, begins, ends in holds:
-            # The window's end may lie on a boundary; it belongs to the last bucket all the same.
-            first = min((begins - origin) // length, end)
-            last = min((ends - 1 - origin) // length, end)
+            last = (ends - 1 - origin) // length
+            # The window's end, where one may begin, may lie on a boundary; it belongs to the last bucket all the same.
+            first = min((begins - origin) // length, last)
             for bucket in range(first, last + 1):
                 if bucket < last or ends - origin == (last + 1) * length:
                     prices[bucket] = price
@@ -193,8 +192,10 @@ class _BucketPoints:
         for run in runs:
             first, last = ((at - self._first) // self._length for at in (run.begins, run.ends - 1))
             prices, lowest, highest = run.prices, run.lowest, run.highest
+            if first == last:
+                prices, lowest, highest = [run.last], [run.whole.lowest], [run.whole.highest]
             # No cell is left out between them, so as many cells as buckets are one in each.
-            if len(prices) != last - first + 1:
+            elif len(prices) != last - first + 1:
                 each = self._length // run.length
                 cuts = range(each - run.begins // run.length % each, len(prices), each)
                 parts = [slice(*cut) for cut in pairwise([0, *cuts, len(prices)])]
