@@ -130,7 +130,7 @@ async def test_a_database_from_before_chunks_is_refused_with_a_line_that_says_so
             "CREATE TABLE alembic_version (version_num varchar(32)); INSERT INTO alembic_version VALUES ('0001')"
         )
     refused = await ended("price-history", "migrate", DATABASE_URL=dsn)
-    assert (refused.code, refused.told["event"]) == (1, "another_database")
+    assert (refused.code, refused.told["event"]) == (1, "database_refused")
 
 
 async def test_migrating_makes_the_present_partitions(make_database: Callable[..., str]) -> None:

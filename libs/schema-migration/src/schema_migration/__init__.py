@@ -15,12 +15,15 @@ LOCK_KEY: Final = 0x6D696772617465
 """The advisory lock, within its database, of the one copy that migrates; the letters of `migrate`."""
 WAIT_SECONDS: Final = 60.0
 
-
 _OWNER: Final = "SELECT obj_description(to_regclass('alembic_version'), 'pg_class')"
+_IS_MIGRATED: Final = "SELECT to_regclass('alembic_version') IS NOT NULL"
 
 
-class OtherDatabaseError(Exception):
-    """The database is another service's, or was made by a version from which no way leads here; nothing was done."""
+class DatabaseRefusedError(Exception):
+    """The database is another service's, was made by a version from which no way leads here, or never migrated.
+
+    Nothing was done.
+    """
 
 
 def migrate(dsn: str, package: str, *, wait_seconds: float = WAIT_SECONDS) -> None:
@@ -30,7 +33,7 @@ def migrate(dsn: str, package: str, *, wait_seconds: float = WAIT_SECONDS) -> No
 
     Raises:
         psycopg2.OperationalError: it did not within `wait_seconds`.
-        OtherDatabaseError: see there.
+        DatabaseRefusedError: see there.
     """
     service = package.partition(".")[0]
     for attempt in stamina.retry_context(psycopg2.OperationalError, attempts=None, timeout=wait_seconds):
@@ -49,18 +52,19 @@ def migrate(dsn: str, package: str, *, wait_seconds: float = WAIT_SECONDS) -> No
         try:
             command.upgrade(config, "head")
         except CommandError as error:
-            raise OtherDatabaseError(str(error)) from error
+            raise DatabaseRefusedError(str(error)) from error
         connection.execute(sa.text(f"COMMENT ON TABLE alembic_version IS '{service}'"))
 
 
 def require_own_database(dsn: str, package: str) -> None:
-    """For commands that use the tables of `package`: refuse at once a database that has those of another service.
+    """For commands that use the tables of `package`: refuse at once a database that has none, or another service's.
 
     One that does not answer passes: the command is about to find that out, and has words for it.
 
     Raises:
-        OtherDatabaseError: it is another service's.
+        DatabaseRefusedError: it is another service's, or was never migrated.
     """
+    service = package.partition(".")[0]
     try:
         connection = psycopg2.connect(dsn, connect_timeout=5)
     except psycopg2.OperationalError:
@@ -68,12 +72,16 @@ def require_own_database(dsn: str, package: str) -> None:
     with closing(connection), connection.cursor() as cursor:
         cursor.execute(_OWNER)
         (owner,) = cursor.fetchone() or (None,)
-        _require(package.partition(".")[0], owner)
+        _require(service, owner)
+        cursor.execute(_IS_MIGRATED)
+        if cursor.fetchone() != (True,):
+            script = service.replace("_", "-")
+            raise DatabaseRefusedError(f"the database is not migrated: run `{script} migrate` first")
 
 
 def _require(service: str, owner: str | None) -> None:
     if owner not in (None, service):
-        raise OtherDatabaseError(f"the database is that of {owner}, not of {service}")
+        raise DatabaseRefusedError(f"the database is that of {owner}, not of {service}")
 
 
 def alembic_config(package: str) -> Config:

@@ -16,7 +16,7 @@ from catalog_api.entrypoints.importing import import_file
 from catalog_api.settings import DatabaseSettings, MigrateSettings, RebuildSettings, ServeSettings, WorkSettings
 from event_bus import parked_commands
 from lifecycle import configure_logging, load_settings, run, serve_http
-from schema_migration import OtherDatabaseError, require_own_database
+from schema_migration import DatabaseRefusedError, require_own_database
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -68,7 +68,7 @@ def migrate() -> None:
     except (psycopg2.OperationalError, DatabaseUnavailableError) as error:
         _log.error("database_unavailable", error=type(error).__name__)
         raise typer.Exit(1) from None
-    except OtherDatabaseError as error:
+    except DatabaseRefusedError as error:
         _refuse(error)
     _log.info("database_migrated")
 
@@ -113,10 +113,10 @@ def import_products(
 def _require_own(settings: DatabaseSettings) -> None:
     try:
         require_own_database(settings.database_url, MIGRATIONS)
-    except OtherDatabaseError as error:
+    except DatabaseRefusedError as error:
         _refuse(error)
 
 
-def _refuse(error: OtherDatabaseError) -> NoReturn:
-    _log.error("another_database", reason=str(error))
+def _refuse(error: DatabaseRefusedError) -> NoReturn:
+    _log.error("database_refused", reason=str(error))
     raise typer.Exit(1)

@@ -17,7 +17,7 @@ from catalog_api.domain.product import checked_name
 from catalog_api.settings import DatabaseSettings
 from catalog_api.use_cases.manage_tokens import ManageTokens
 from lifecycle import load_settings, run
-from schema_migration import OtherDatabaseError, require_own_database
+from schema_migration import DatabaseRefusedError, require_own_database
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ def _do(action: Callable[[ManageTokens], Awaitable[T]]) -> T:
     try:
         require_own_database(settings.database_url, MIGRATIONS)
         return _with_tokens(settings, action)
-    except OtherDatabaseError as error:
+    except DatabaseRefusedError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     except DatabaseUnavailableError as error:

@@ -22,7 +22,7 @@ _Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 class DatabaseUnavailableError(Exception):
-    """The database does not answer, or ended what it was asked to do; asking again later may help."""
+    """The database does not answer, was not migrated, or ended what it was asked to do; later it may do it."""
 
 
 def create_engine(dsn: str, disk: DatabaseDisk | None = None) -> AsyncEngine:
@@ -105,7 +105,11 @@ async def database_errors() -> AsyncIterator[None]:
     """Turn what an unreachable database raises into `DatabaseUnavailableError`; faults of ours pass unchanged."""
     try:
         yield
-    except (exc.IntegrityError, exc.ProgrammingError, exc.DataError):
+    except exc.ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) == asyncpg.UndefinedTableError.sqlstate:  # no migration made it yet
+            raise DatabaseUnavailableError(asyncpg.UndefinedTableError.__name__) from error
+        raise
+    except (exc.IntegrityError, exc.DataError):
         raise
     except (
         exc.DBAPIError,
@@ -122,7 +126,7 @@ async def answers(engine: AsyncEngine) -> None:
     """For readiness.
 
     Raises:
-        DatabaseUnavailableError: no answer.
+        DatabaseUnavailableError: no answer, or no tables.
     """
     async with transaction(engine) as connection:
-        await connection.execute(sa.text("SELECT 1"))
+        await connection.execute(sa.text("SELECT FROM products LIMIT 1"))

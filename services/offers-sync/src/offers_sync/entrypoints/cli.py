@@ -20,7 +20,7 @@ from offers_sync.entrypoints import rebuilding
 from offers_sync.entrypoints.worker import work as run_work
 from offers_sync.settings import DatabaseSettings, OffersMsSettings, RebuildSettings, TokenSettings, WorkSettings
 from offers_sync.use_cases.access_tokens import NoTokenError, account_of, store_given_token
-from schema_migration import OtherDatabaseError, require_own_database
+from schema_migration import DatabaseRefusedError, require_own_database
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 token_app = typer.Typer(no_args_is_help=True, help="The access token for the Offers microservice.")
@@ -46,7 +46,7 @@ def migrate() -> None:
         migrate_database(settings.database_url)
     except psycopg2.OperationalError:
         _fail("the database does not accept connections")
-    except OtherDatabaseError as error:
+    except DatabaseRefusedError as error:
         _fail(str(error))
 
 
@@ -132,7 +132,7 @@ def rebuild_products(
 def _require_own(settings: DatabaseSettings) -> None:
     try:
         require_own_database(settings.database_url, MIGRATIONS)
-    except OtherDatabaseError as error:
+    except DatabaseRefusedError as error:
         _fail(str(error))
 
 

@@ -21,6 +21,7 @@ _PASSING_SQLSTATES: Final = (
     "08",  # connection
     "25006",  # read-only: a standby that was promoted elsewhere
     "40",  # deadlock or serialization: the transaction may be repeated
+    "42P01",  # a table that no migration made yet
     "53",  # out of disk, memory or connections
     "55P03",  # lock timeout
     "57",  # shutting down, starting up, or the statement took too long
@@ -29,7 +30,7 @@ _PASSING_SQLSTATES: Final = (
 
 
 class DatabaseUnavailableError(Exception):
-    """The database is away, overloaded or out of something; the same may work later.
+    """The database is away, overloaded, out of something or not migrated; the same may work later.
 
     Nothing was committed, or, when the connection broke during a commit, perhaps all of it.
     """
@@ -152,8 +153,7 @@ class Database:
         """For readiness.
 
         Raises:
-            DatabaseUnavailableError: the database does not answer.
-            UndefinedTableError: it was not migrated.
+            DatabaseUnavailableError: the database does not answer, or was not migrated.
         """
         async with self.querying() as connection:
             await connection.execute("SELECT FROM products LIMIT 1")

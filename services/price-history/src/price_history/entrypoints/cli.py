@@ -15,7 +15,7 @@ from price_history.db.migrate import MIGRATIONS
 from price_history.db.migrate import migrate as migrate_database
 from price_history.entrypoints.rebuilding import rebuild_from_log
 from price_history.settings import MigrateSettings, RecordSettings, ServeSettings, WorkSettings
-from schema_migration import OtherDatabaseError, require_own_database
+from schema_migration import DatabaseRefusedError, require_own_database
 
 app = typer.Typer(
     help="Keeps the history of every price and computes trends.",
@@ -59,7 +59,7 @@ def migrate() -> None:
     except psycopg2.OperationalError as error:
         _log.error("database_unavailable", error=type(error).__name__)
         raise typer.Exit(1) from None
-    except OtherDatabaseError as error:
+    except DatabaseRefusedError as error:
         _refuse(error)
     run(first_partitions(settings))
 
@@ -78,7 +78,7 @@ def rebuild(from_log: FromLog = False, afresh: Afresh = False, force: Force = Fa
     configure_logging(settings)
     try:
         require_own_database(settings.database_url, MIGRATIONS)
-    except OtherDatabaseError as error:
+    except DatabaseRefusedError as error:
         _refuse(error)
     if isinstance(settings, RecordSettings):
         run(rebuild_from_log(settings, afresh=afresh, force=force))
@@ -86,6 +86,6 @@ def rebuild(from_log: FromLog = False, afresh: Afresh = False, force: Force = Fa
         run(rebuild_rollups(settings))
 
 
-def _refuse(error: OtherDatabaseError) -> NoReturn:
-    _log.error("another_database", reason=str(error))
+def _refuse(error: DatabaseRefusedError) -> NoReturn:
+    _log.error("database_refused", reason=str(error))
     raise typer.Exit(1)
