@@ -62,17 +62,36 @@ async def test_percentages_count_to_hundredths(api: Api, webhook: str) -> None:
     assert (made["hysteresis_percent"], made["cooldown_seconds"]) == (0.13, 0)
 
 
-async def test_pages_of_alerts_hold_each_once(api: Api, webhook: str) -> None:
-    made = [(await make(api, webhook))["id"] for _ in range(5)]
+async def walk(api: Api, **query: str) -> list[str]:
+    """The ids on all pages, of two each."""
     walked: list[str] = []
-    query = {"limit": "2"}
     while True:
-        page = (await api("GET", "/alerts", params=query)).json
+        page = (await api("GET", "/alerts", params={"limit": "2"} | query)).json
         walked += [alert["id"] for alert in page["items"]]
         if page["next_cursor"] is None:
-            break
+            return walked
         query["cursor"] = page["next_cursor"]
-    assert walked == made
+
+
+async def test_pages_of_alerts_hold_each_once(api: Api, webhook: str) -> None:
+    made = [(await make(api, webhook))["id"] for _ in range(5)]
+    assert await walk(api) == made
+
+
+async def test_the_alerts_on_a_product_are_listed(api: Api, webhook: str) -> None:
+    one, other = (await api.create())["id"], (await api.create())["id"]
+    made = [
+        (await make(api, webhook, product_id=product))["id"] for product in (one, None, other, one, one, other, one)
+    ]
+    assert await walk(api) == made
+    assert await walk(api, product_id=one) == [made[0], made[3], made[4], made[6]]
+    assert await walk(api, product_id=other.upper()) == [made[2], made[5]]
+    assert await walk(api, product_id=UNKNOWN) == []
+    for malformed in ("", "all", one.replace("-", ""), f"{{{one}}}"):
+        assert (await api("GET", "/alerts", params={"product_id": malformed})).pointers() == ["/query/product_id"]
+    cursor = (await api("GET", "/alerts", params={"product_id": one, "limit": "1"})).json["next_cursor"]
+    for others in ({}, {"product_id": other}):
+        assert (await api("GET", "/alerts", params={"cursor": cursor} | others)).pointers() == ["/query/cursor"]
 
 
 async def test_a_patch_replaces_what_it_names(api: Api, webhook: str, database: Database) -> None:

@@ -40,9 +40,6 @@ _UPDATE: Final = sa.text(
 _READ: Final = sa.text(f"SELECT {_SHOWN} FROM alerts WHERE id = :id")  # noqa: S608 - constants
 _DELETE: Final = sa.text("DELETE FROM alerts WHERE id = :id")
 _GET: Final = f"SELECT {_SHOWN} FROM alerts WHERE id = $1"  # noqa: S608 - constants
-# By alerts_by_creation, one step for each.
-_FIRST: Final = f"SELECT {_SHOWN} FROM alerts ORDER BY created_at, id LIMIT $1"  # noqa: S608 - constants
-_NEXT: Final = f"SELECT {_SHOWN} FROM alerts WHERE (created_at, id) > ($2, $3) ORDER BY created_at, id LIMIT $1"  # noqa: S608
 
 _condition = msgspec.json.Decoder(Condition)
 
@@ -112,13 +109,22 @@ async def get(database: Database, alert_id: UUID) -> Alert:
         return _found(alert_id, await connection.fetchrow(_GET, alert_id))
 
 
-async def page(database: Database, after: Position | None, limit: int) -> list[Alert]:
-    """At most `limit` alerts after a position, oldest first."""
+async def page(database: Database, product_id: UUID | None, after: Position | None, limit: int) -> list[Alert]:
+    """At most `limit` alerts, of all or on one product, after a position, oldest first; an index step for each."""
+    values: list[Any] = [limit]
+    conditions = []
+    if product_id is not None:
+        values += [product_id]
+        conditions += [f"product_id = ${len(values)}"]
+    if after is not None:
+        values += [after.created_at, after.id]
+        conditions += [f"(created_at, id) > (${len(values) - 1}, ${len(values)})"]
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     async with database.reading() as connection:
-        if after is None:
-            rows = await connection.fetch(_FIRST, limit)
-        else:
-            rows = await connection.fetch(_NEXT, limit, after.created_at, after.id)
+        rows = await connection.fetch(
+            f"SELECT {_SHOWN} FROM alerts {where} ORDER BY created_at, id LIMIT $1",  # noqa: S608 - constants
+            *values,
+        )
     return [_alert(row) for row in rows]
 
 

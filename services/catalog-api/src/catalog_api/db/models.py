@@ -175,7 +175,7 @@ alerts = sa.Table(
     # When it was made, or last came to watch something else: what happened until then is nothing to it.
     sa.Column("watching_since", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     sa.Index("alerts_by_creation", "created_at", "id"),
-    sa.Index("alerts_by_product", "product_id"),
+    sa.Index("alerts_by_product", "product_id", "created_at", "id"),
     sa.Index("alerts_by_webhook", "webhook_id"),
 )
 

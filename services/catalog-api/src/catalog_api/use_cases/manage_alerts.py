@@ -51,9 +51,9 @@ class ManageAlerts:
         """
         return await alerts.get(self.database, alert_id)
 
-    async def page(self, after: Position | None, limit: int) -> list[Alert]:
-        """At most `limit` alerts after this one, oldest first."""
-        return await alerts.page(self.database, after, limit)
+    async def page(self, product_id: UUID | None, after: Position | None, limit: int) -> list[Alert]:
+        """At most `limit` alerts after this one, oldest first; of all, or on this product and not on all."""
+        return await alerts.page(self.database, product_id, after, limit)
 
     async def change(self, alert_id: UUID, change: Callable[[Wish], Wish]) -> Alert:
         """The alert after the change. It forgets what it knows when it watches something else, or watches again.

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Annotated, Any, Final
+from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Query, Request
@@ -23,13 +24,21 @@ from catalog_api.entrypoints.http.alert_schemas import (
 from catalog_api.entrypoints.http.answers import json_response
 from catalog_api.entrypoints.http.bodies import read_json, validated
 from catalog_api.entrypoints.http.openapi import conflict, json_body, problem_responses
-from catalog_api.entrypoints.http.routing import ALERT, ALERTS, DRY_RUN, AlertId
+from catalog_api.entrypoints.http.routing import ALERT, ALERTS, DRY_RUN, AlertId, CanonicalId
 from catalog_api.use_cases.catalog import Catalog
 
 CURSOR_MAX: Final = 400
 
 Limit = Annotated[int, Query(ge=1, le=100, description="Items on a page.")]
-Cursor = Annotated[str | None, Query(max_length=CURSOR_MAX, description="`next_cursor` of the page before.")]
+Cursor = Annotated[
+    str | None,
+    Query(max_length=CURSOR_MAX, description="`next_cursor` of the page before, asked for in the same way."),
+]
+OnProduct = Annotated[
+    UUID | None,
+    CanonicalId,
+    Query(description="Only alerts on this product, without those on all.", examples=[examples.PRODUCT["id"]]),
+]
 
 _TOO_MANY: Final = conflict("There are as many as there may be.")
 _LOCATION: Final = {"Location": {"description": "The alert's path.", "schema": {"type": "string"}, "required": True}}
@@ -75,13 +84,14 @@ def add_alert_routes(router: APIRouter, catalog: Catalog) -> None:
         operation_id="list_alerts",
         tags=_TAGS,
     )
-    async def list_alerts(limit: Limit = 50, cursor: Cursor = None) -> Response:
+    async def list_alerts(limit: Limit = 50, cursor: Cursor = None, product_id: OnProduct = None) -> Response:
         """Oldest first."""
-        after = None if cursor is None else cursors.decode_position("alerts", cursor)
-        found = await alerts.page(after, limit + 1)
+        of = "alerts" if product_id is None else f"alerts {product_id}"
+        after = None if cursor is None else cursors.decode_position(of, cursor)
+        found = await alerts.page(product_id, after, limit + 1)
         items = found[:limit]
         more = None if len(found) <= limit else Position(items[-1].created_at, items[-1].id)
-        return _page_response("alerts", [_shown(alert) for alert in items], more)
+        return _page_response(of, [_shown(alert) for alert in items], more)
 
     @router.post(
         DRY_RUN,

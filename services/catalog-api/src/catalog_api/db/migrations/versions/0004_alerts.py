@@ -34,7 +34,7 @@ def upgrade() -> None:
         _time("watching_since"),
     )
     op.create_index("alerts_by_creation", "alerts", ["created_at", "id"])
-    op.create_index("alerts_by_product", "alerts", ["product_id"])
+    op.create_index("alerts_by_product", "alerts", ["product_id", "created_at", "id"])
     op.create_index("alerts_by_webhook", "alerts", ["webhook_id"])
     op.create_table(
         "alert_states",
