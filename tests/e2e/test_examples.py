@@ -22,6 +22,7 @@ from uuid import uuid4
 import aio_pika
 import pytest
 import standardwebhooks
+from tests.e2e.event_log import make_log_anew
 from tests.node_tools import NODE, ROOT, require
 
 from aggregator_contracts import OffersUpdated, ProductCreated, ProductState
@@ -31,7 +32,6 @@ from devstack.conditions import wait_until
 from devstack.ports import free_port
 from devstack.settings import StackSettings
 from devstack.stack import Stack
-from event_bus.topology import QUEUES
 
 SECONDS: Final = 60.0
 STOP_SECONDS: Final = 15.0
@@ -452,7 +452,7 @@ def test_a_log_that_was_made_anew_is_read_from_its_first_event(
         late.until(lambda: versions(late, last) == [(1, "last")])
         assert late.stop() == 0
 
-        asyncio.run(_make_log_anew(stack))
+        asyncio.run(make_log_anew(stack))
         missed = str(uuid4())
         asyncio.run(_publish_again(stack, state(missed, 1, "missed"), times=1))
         if longer:
@@ -487,15 +487,6 @@ async def _publish_again(stack: Stack, body: bytes, *, times: int) -> None:
         for _ in range(times):
             message = aio_pika.Message(body, type=ProductCreated.TYPE, message_id=json.loads(body)["id"])
             await exchange.publish(message, ProductCreated.TYPE)
-
-
-async def _make_log_anew(stack: Stack) -> None:
-    async with await aio_pika.connect(stack.description()["rabbitmq_url"]) as connection:
-        channel = await connection.channel()
-        await channel.queue_delete(LOG)
-        [log] = [queue for queue in QUEUES if queue.name == LOG]
-        queue = await channel.declare_queue(LOG, durable=True, arguments={**log.arguments})
-        await queue.bind(EXCHANGE, "#")
 
 
 async def _taken(stack: Stack, name: str) -> list[Json]:
