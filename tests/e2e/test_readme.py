@@ -83,6 +83,12 @@ def page(stack: Stack, tmp_path: Path) -> Iterator[Page]:
     page.close()
 
 
+def streams(catalog: str) -> bool:
+    """Whether the page is the one client."""
+    with urllib.request.urlopen(f"{catalog}/metrics", timeout=SECONDS) as answer:  # noqa: S310 - ours
+        return b"aggregator_catalog_streams_open 1.0" in answer.read()
+
+
 def test_the_readme_s_javascript_misses_nothing_through_a_restart_and_learns_of_a_gap(stack: Stack, page: Page) -> None:
     described = stack.description()
     catalog, history = described["catalog_url"], f"{described['price_history_url']}/api/v1/products"
@@ -98,14 +104,10 @@ def test_the_readme_s_javascript_misses_nothing_through_a_restart_and_learns_of_
             seconds=SECONDS,
         )
 
-    def streams() -> bool:
-        with urllib.request.urlopen(f"{catalog}/metrics", timeout=SECONDS) as answer:  # noqa: S310 - ours
-            return b"aggregator_catalog_streams_open 1.0" in answer.read()
-
     assert wait_until(lambda: loopback_http.failure(f"{history}/{product}/history") is None, seconds=SECONDS)
     sell_at(1001)
     page.open()
-    page.until(streams)
+    page.until(lambda: streams(catalog))
     sell_at(1000)
     page.until(lambda: page.prices(product) == [1000])
 
@@ -124,3 +126,10 @@ def test_the_readme_s_javascript_misses_nothing_through_a_restart_and_learns_of_
     asyncio.run(make_log_anew(stack))
     sell_at(700)
     page.until(lambda: page.said().count(["reload"]) == 1 and page.prices(product) == [1000, 900, 800, 700])
+
+
+def test_the_readme_s_javascript_comes_again_though_it_was_refused(stack: Stack, page: Page) -> None:
+    page.open()
+    page.until(lambda: streams(stack.description()["catalog_url"]))
+    stack.kill_process("rabbitmq")
+    page.until(lambda: page.said() == [["reload"]])
