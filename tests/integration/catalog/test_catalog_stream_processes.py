@@ -156,9 +156,11 @@ async def test_a_client_that_does_not_read_holds_up_no_shutdown(
     async with process(environment, free_port()) as (api, running), streaming(api, "?from=first") as other:
         with silent_client(api):
             await other.until(lambda: len(other.events) >= 1000)
+            began = time.monotonic()
             running.send_signal(signal.SIGTERM)
             await other.end()
             assert await asyncio.wait_for(running.wait(), 10) == 0
+            assert time.monotonic() - began < 5
 
 
 async def test_two_hundred_clients_and_one_that_is_stuck_take_bounded_memory(

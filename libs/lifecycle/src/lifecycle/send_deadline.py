@@ -8,6 +8,8 @@ from prometheus_client import Counter
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 SEND_SECONDS: Final = 30.0
+DRAINING_SEND_SECONDS: Final = 2.0
+"""The same once the server drains: it waits for its clients, but not for one that reads nothing."""
 LEAST_BYTES: Final = 16 * 1024
 """What a client has to take in each `send_seconds` while more of its answer waits."""
 
@@ -31,6 +33,7 @@ class ReadingClientsOnly(HttpToolsProtocol):
 
     config: HttpConfig
     _check: asyncio.TimerHandle | None = None
+    _draining = False
 
     def pause_writing(self) -> None:
         """Watch whether the client takes any of what waits for it."""
@@ -41,6 +44,13 @@ class ReadingClientsOnly(HttpToolsProtocol):
         """Let the answer go on."""
         self._stop_watching()
         super().resume_writing()
+
+    def shutdown(self) -> None:
+        """Let the answer under way be the last one, and go on only with a client that reads."""
+        self._draining = True
+        super().shutdown()
+        if self._check is not None:
+            self._watch()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close the connection, and see to it that it does."""
@@ -56,7 +66,10 @@ class ReadingClientsOnly(HttpToolsProtocol):
     def _watch(self) -> None:
         self._stop_watching()
         waiting = self.transport.get_write_buffer_size()
-        self._check = self.loop.call_later(self.config.send_seconds, self._judge, waiting)
+        seconds = self.config.send_seconds
+        if self._draining:
+            seconds = min(seconds, DRAINING_SEND_SECONDS)
+        self._check = self.loop.call_later(seconds, self._judge, waiting)
 
     def _judge(self, waited: int) -> None:
         if self.transport.get_write_buffer_size() > waited - LEAST_BYTES:
