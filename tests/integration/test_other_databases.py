@@ -134,7 +134,7 @@ def test_a_command_says_that_the_database_is_not_migrated_and_what_does_it(empty
 
 @pytest.mark.parametrize("argv", PROCESSES, ids=" ".join)
 async def test_a_process_waits_for_its_database_to_be_migrated(
-    make_database: Callable[..., str], argv: tuple[str, str]
+    make_database: Callable[..., str], argv: tuple[str, str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     dsn, port = make_database(), str(free_port())
     settings = SETTINGS | {"DATABASE_URL": dsn, "PORT": port, "HEALTH_PORT": port}
@@ -160,3 +160,4 @@ async def test_a_process_waits_for_its_database_to_be_migrated(
                 assert (answer.status, "Retry-After" in answer.headers) == (503, True)
         assert migrate(argv[0], dsn).returncode == 0
         await eventually(goes_on)
+    assert "Traceback" not in capfd.readouterr().out, "a line says what it waits for"

@@ -35,25 +35,29 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     uvloop.run(main)
 
 
-async def run_worker(
+async def run_worker(  # noqa: PLR0913 - each is named by its caller
     loops: Mapping[str, Loop],
     *,
     readiness: Readiness,
+    transient: tuple[type[Exception], ...] = (),
     health_port: int,
     health_host: str = "127.0.0.1",
     drain_seconds: float = DRAIN_SECONDS,
 ) -> None:
     """Run every loop until SIGTERM or SIGINT, then let them finish for up to `drain_seconds`.
 
-    A loop that raises is logged, counted and started again with a backoff of 0.1 to 5 s. `health_port` 0 means that
-    health is not served.
+    A loop that raises is logged, counted and started again with a backoff of 0.1 to 5 s. OSError and `transient` say
+    that somebody does not answer now, and are logged in one line. `health_port` 0 means that health is not served.
     """
     _collect_garbage_rarely()
     stopping = asyncio.Event()
     for number in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with _health_server(readiness, health_host, health_port):
-        tasks = [asyncio.create_task(_supervise(name, loop, stopping), name=name) for name, loop in loops.items()]
+        tasks = [
+            asyncio.create_task(_supervise(name, loop, stopping, (OSError, *transient)), name=name)
+            for name, loop in loops.items()
+        ]
         _log.info("worker_started", loops=list(loops))
         await stopping.wait()
         _log.info("worker_draining", seconds=drain_seconds)
@@ -72,14 +76,14 @@ def _collect_garbage_rarely() -> None:
     gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
-async def _supervise(name: str, loop: Loop, stopping: asyncio.Event) -> None:
+async def _supervise(name: str, loop: Loop, stopping: asyncio.Event, transient: tuple[type[Exception], ...]) -> None:
     backoff = FIRST_BACKOFF_SECONDS
     while not stopping.is_set():
         started = asyncio.get_running_loop().time()
         try:
             await loop(stopping)
-        except OSError as error:
-            # Somebody does not answer: a trace through the libraries tells no more than that.
+        except transient as error:
+            # A trace through the libraries tells no more than that.
             loop_failures.labels(name).inc()
             _log.warning("loop_failed", loop=name, reason=f"{type(error).__name__}: {error}")
         except Exception:  # noqa: BLE001 - the supervised edge: whatever ended the loop, it is started again

@@ -44,6 +44,10 @@ SELECT id, event_id, type, body, age, waiting FROM (
 _Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
+class UnmigratedError(Exception):
+    """No migration made the outbox yet."""
+
+
 class OutboxRelay:
     """The relay of one database. Any number may run; one publishes, the others stand by.
 
@@ -64,6 +68,7 @@ class OutboxRelay:
 
         Raises:
             OSError, asyncpg.PostgresError, asyncpg.InterfaceError: the database session ended; start again.
+            UnmigratedError: there is no outbox; start again, too.
         """
         async with self._session() as session:
             if not await self._become_the_one(session, stopping):
@@ -107,7 +112,10 @@ class OutboxRelay:
     async def _relay_batch(self, session: _Session, stopping: asyncio.Event) -> bool:
         """Publish the oldest rows; whether there were any, and so may be more."""
         # Always from the lowest id, never after the last one seen: ids commit out of order.
-        rows = await session.fetch(_OLDEST, BATCH, BATCH_BYTES)
+        try:
+            rows = await session.fetch(_OLDEST, BATCH, BATCH_BYTES)
+        except asyncpg.UndefinedTableError as error:
+            raise UnmigratedError("the database is not migrated") from error
         await self._measure(session, rows)
         if not rows:
             return False

@@ -9,7 +9,7 @@ from aggregator_contracts.topology import HISTORY_OFFERS, HISTORY_PRODUCTS
 from connection_pool import Writer
 from event_bus import EventConsumer, EventLog, EventPublisher
 from lifecycle import Readiness, run_worker
-from outbox import OutboxRelay
+from outbox import OutboxRelay, UnmigratedError
 from price_history.db.engine import Database, DatabaseUnavailableError, Limits
 from price_history.db.snapshots import Snapshots
 from price_history.entrypoints.http.app import create_app
@@ -75,6 +75,7 @@ async def work(settings: WorkSettings) -> None:
             readiness=Readiness(
                 {"database": database.check, "database_disk": database.disk.check, "broker": consumer.check}
             ),
+            transient=(DatabaseUnavailableError, UnmigratedError),
             health_port=settings.health_port,
             health_host=settings.health_host,
         )

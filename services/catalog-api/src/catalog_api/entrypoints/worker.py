@@ -7,8 +7,10 @@ from typing import Final
 from prometheus_client import Counter
 
 from catalog_api import bootstrap
+from catalog_api.domain.errors import DatabaseUnavailableError
 from catalog_api.settings import WorkSettings
 from lifecycle import run_worker, wait_for_any
+from outbox import UnmigratedError
 
 PURGE_SECONDS: Final = 600.0
 
@@ -31,6 +33,7 @@ async def work(settings: WorkSettings) -> None:
                 "alert-firings": lambda stopping: forget(parts.forget_old_firings, old_firings, stopping),
             },
             readiness=parts.readiness,
+            transient=(DatabaseUnavailableError, UnmigratedError),
             health_port=settings.health_port,
             health_host=settings.health_host,
         )
