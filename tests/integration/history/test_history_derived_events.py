@@ -187,12 +187,19 @@ async def test_what_was_stored_and_not_yet_published_as_the_process_died_is_told
 async def test_killed_again_and_again_it_tells_each_change_under_one_id(
     history_dsn: str, broker_accounts: Callable[[str], str], publisher: EventPublisher, subscriber: Subscriber
 ) -> None:
-    product, last = uuid4(), 400
+    product, part, kills = uuid4(), 80, 4
+    last = part * (kills + 1)
     settings = {"DATABASE_URL": history_dsn, "RABBITMQ_URL": broker_accounts("price-history")}
-    await publisher.publish(updated(product, revision, [("a", 1000 + revision, 1)]) for revision in range(1, last + 1))
-    for heard in (1, 50, 150, 250):
-        async with started("price-history", "work", settings=settings):  # and killed
-            await eventually(lambda heard=heard: subscriber.has_told(product, heard))  # type: ignore[misc]
+
+    async def publish_more(told: int) -> None:
+        revisions = range(told + 1, told + part + 1)
+        await publisher.publish(updated(product, revision, [("a", 1000 + revision, 1)]) for revision in revisions)
+
+    for told in range(0, last - part, part):
+        await publish_more(told)
+        async with started("price-history", "work", settings=settings):  # and killed, with some of them in hand
+            await eventually(lambda heard=told + 1: subscriber.has_told(product, heard))  # type: ignore[misc]
+    await publish_more(last - part)
     async with process("price-history", "work", **settings):
         await eventually(lambda: subscriber.has_told(product, last))
     changes = [(change["revision"], change["old_price"], change["new_price"]) for change in subscriber.told(product)]
