@@ -4,7 +4,7 @@ As arrays of PostgreSQL the same take about 140 bytes, and more CPU on both side
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from operator import itemgetter
 from typing import Final, cast
@@ -175,7 +175,7 @@ def _unpacked_run(run: _PackedRun, origin: int) -> Run:
         run.priced,
         _INT64 * run.weighted_high + run.weighted_low,
     )
-    return Run(begins, run.length, whole, run.prices, run.lowest, run.highest, partial(_details, run.details))
+    return Run(begins, run.length, whole, run.prices, run.lowest, run.highest, cache(partial(_details, run.details)))
 
 
 def _details(packed: msgspec.Raw) -> Details:
