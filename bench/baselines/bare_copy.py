@@ -1,10 +1,11 @@
-"""COPYs new prices as rows, and does nothing else: `bare_copy.py DSN SHAPE PRODUCTS AT ROWS_AT_ONCE`.
+"""COPYs new prices as rows, and does nothing else: `bare_copy.py DSN SHAPE PRODUCTS AT ROWS_AT_ONCE EVENTS`.
 
 The rows are those of so many products whose five offers all changed at one moment; SHAPE is `changes`, a row for each
 offer's new price, or `observations`, a row for each product with the changes packed in it. The table is indexed by what
 makes a row unique, and partitioned by month, and is kept, so that it grows. ROWS_AT_ONCE is how many rows a transaction
-has, 0 means all; each has a table of its own. Prints `{"rows", "seconds", "cpu_seconds"}`; CPU time is that of this
-process and of the server's for its connection.
+has, 0 means all; each has a table of its own. EVENTS is how many events each transaction has, that each tell of as many
+products' best prices as an event may: rows, too, of a table like the outbox. Prints `{"rows", "seconds",
+"cpu_seconds"}`; CPU time is that of this process and of the server's for its connection.
 """
 
 import json
@@ -13,10 +14,13 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, NamedTuple
+from uuid import UUID, uuid4
 
 import asyncpg
 import uvloop
 
+from aggregator_contracts import BestPriceChange, BestPriceChanged
+from aggregator_contracts.envelope import MAX_TOGETHER
 from devstack.linux_processes import cpu_seconds
 
 OFFERS: Final = 5
@@ -26,6 +30,7 @@ CREATE TABLE IF NOT EXISTS bench.{name} ({columns}) PARTITION BY RANGE (at);
 CREATE TABLE IF NOT EXISTS bench.{name}_default PARTITION OF bench.{name} DEFAULT;
 CREATE TABLE IF NOT EXISTS bench.{name}_month PARTITION OF bench.{name} FOR VALUES FROM ('{first}') TO ('{following}');
 """
+OUTBOX: Final = "CREATE TABLE IF NOT EXISTS bench.outbox (LIKE outbox INCLUDING ALL)"
 
 
 class Shape(NamedTuple):
@@ -52,21 +57,55 @@ SHAPES: Final = {
 }
 
 
-async def main(dsn: str, name: str, products: int, at: datetime, rows_at_once: int) -> None:
+def event(at: datetime) -> tuple[str, str, str]:
+    """A row of the outbox."""
+    change = BestPriceChange(
+        product_id=UUID(int=0),
+        revision=20,
+        at=at,
+        old_price=20_000,
+        new_price=20_010,
+        change_percent=0.05,
+        offer_id="1000",
+        cause="repriced",
+        cause_offer_id="1000",
+    )
+    changes = [change.model_copy(update={"product_id": uuid4()}) for _ in range(MAX_TOGETHER)]
+    told = BestPriceChanged.of(changes)
+    return str(told.id), told.TYPE, told.to_json().decode()
+
+
+class Together(NamedTuple):
+    """What a transaction has; no rows are all."""
+
+    rows: int
+    events: int
+
+
+async def main(dsn: str, name: str, products: int, at: datetime, together: Together) -> None:
     """Prepare, then measure."""
     shape = SHAPES[name]
     connection = await asyncpg.connect(dsn)
     server = connection.get_server_pid()
     first = at.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     following = first.replace(year=first.year + first.month // 12, month=first.month % 12 + 1)
-    table = f"{name}_{rows_at_once}"
+    table = f"{name}_{together.rows}_{together.events}"
     await connection.execute(TABLE.format(name=table, columns=shape.columns, first=first, following=following))
+    await connection.execute(OUTBOX)
+    told = [event(at) for _ in range(together.events)]
     rows = [row for product in range(products) for row in shape.rows(at, product)]
-    size = rows_at_once or len(rows)
+    size = together.rows or len(rows)
     batches = [rows[start : start + size] for start in range(0, len(rows), size)]
     cpu, began = time.process_time() + cpu_seconds(server), time.monotonic()
     for batch in batches:
-        await connection.copy_records_to_table(table, schema_name="bench", columns=shape.names, records=batch)
+        if not told:
+            await connection.copy_records_to_table(table, schema_name="bench", columns=shape.names, records=batch)
+            continue
+        async with connection.transaction():
+            await connection.copy_records_to_table(table, schema_name="bench", columns=shape.names, records=batch)
+            await connection.copy_records_to_table(
+                "outbox", schema_name="bench", columns=("event_id", "type", "body"), records=told
+            )
     measured = {
         "rows": len(rows),
         "seconds": time.monotonic() - began,
@@ -77,4 +116,5 @@ async def main(dsn: str, name: str, products: int, at: datetime, rows_at_once: i
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), datetime.fromisoformat(sys.argv[4]), int(sys.argv[5])))
+    _, dsn, shape, products, at, *counts = sys.argv
+    uvloop.run(main(dsn, shape, int(products), datetime.fromisoformat(at), Together(*map(int, counts))))

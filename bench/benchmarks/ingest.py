@@ -21,20 +21,33 @@ MOST_SECONDS: Final = 300.0
 CHUNK: Final = 16
 TARGET: Final = Target("ratio", "at least", 0.4)
 UNITS: Final = ("changed products a second", "changed products for each CPU second")
-#: What is measured, and DERIVED_EVENTS of the worker: a bare COPY tells nobody of best prices either.
+#: What is measured, and DERIVED_EVENTS of the worker.
 RECORDED: Final = "recorded"
 TOLD: Final = "recorded, and best prices told"
 SWITCHES: Final = {RECORDED: "off", TOLD: "on"}
 
-#: The baselines: the shape of their rows, and how many are committed at once. The target speaks of the first: its rows
-#: are what history lists, and a message is acked only when it is stored.
+
+class Copy(NamedTuple):
+    """A bare COPY: the shape of its rows, how many of them are committed at once (0: all), and how many events."""
+
+    shape: str
+    rows: int
+    events: int = 0
+
+
 BY_MESSAGE: Final = "COPY of a row for each price, each message committed"
-BASELINES: Final = {
-    BY_MESSAGE: ("changes", OFFERS * MAX_TOGETHER),
-    "COPY of a row for each price, in one go": ("changes", 0),
-    "COPY of a packed row for each product, each message committed": ("observations", MAX_TOGETHER),
-    "COPY of a packed row for each product, in one go": ("observations", 0),
+WITH_EVENTS: Final = "COPY of a row for each price and of the events, each message committed"
+COPIES: Final = {
+    BY_MESSAGE: Copy("changes", OFFERS * MAX_TOGETHER),
+    WITH_EVENTS: Copy("changes", OFFERS * MAX_TOGETHER, events=1),
+    "COPY of a row for each price, in one go": Copy("changes", 0),
+    "COPY of a packed row for each product, each message committed": Copy("observations", MAX_TOGETHER),
+    "COPY of a packed row for each product, in one go": Copy("observations", 0),
 }
+#: The baselines of each. A target speaks of the COPY of the same rows: those that history lists and, where events tell
+#: of them through the outbox, the outbox's; a message is acked only when all of that is stored.
+BASELINES: Final = {RECORDED: [name for name in COPIES if name != WITH_EVENTS], TOLD: [WITH_EVENTS, BY_MESSAGE]}
+SAME_ROWS: Final = {RECORDED: BY_MESSAGE, TOLD: WITH_EVENTS}
 
 
 class Speed(NamedTuple):
@@ -47,7 +60,7 @@ class Speed(NamedTuple):
 def measure(sizes: Sizes, say: Say) -> Outcome:
     """Drain a queue of full messages, then COPY what they tell: as rows of two shapes, by message and in one go."""
     ours: dict[str, list[Speed]] = {what: [] for what in SWITCHES}
-    bare: dict[str, dict[str, list[Speed]]] = {what: {name: [] for name in BASELINES} for what in SWITCHES}
+    bare: dict[str, dict[str, list[Speed]]] = {what: {name: [] for name in BASELINES[what]} for what in SWITCHES}
     parts: dict[str, dict[str, list[float]]] = {what: {} for what in SWITCHES}
     product_ids = [uuid4() for _ in range(sizes.ingest_products)]
     count, revision = len(product_ids), CHUNK
@@ -66,25 +79,23 @@ def measure(sizes: Sizes, say: Say) -> Outcome:
                 ours[what].append(Speed(count / seconds, count / sum(cpu.values())))
                 for name, used in cpu.items():
                     parts[what].setdefault(f"µs of {name} for each", []).append(used / count * 1e6)
-                for name, (shape, rows) in BASELINES.items():
-                    found = run_program("baselines/bare_copy", dsn, shape, count, at.isoformat(), rows)
-                    bare[what][name].append(Speed(count / found["seconds"], count / found["cpu_seconds"]))
-                beside = ", ".join(f"{name} {each[-1].per_cpu_second:,.0f}" for name, each in bare[what].items())
-                say(f"round {number + 1}, {what}: {ours[what][-1].per_cpu_second:,.0f} a CPU second; {beside}")
-    figures = [
-        Figure(
-            what,
-            unit,
-            [each[index] for each in ours[what]],
-            [each[index] for each in bare[what][baseline]],
-            baseline,
-            TARGET if baseline == BY_MESSAGE else None,
-            {part: median(values) for part, values in parts[what].items()} if index and baseline == BY_MESSAGE else {},
-        )
-        for what in SWITCHES
-        for baseline in (BASELINES if what == RECORDED else [BY_MESSAGE])
-        for index, unit in enumerate(UNITS)
-    ]
+                for name, copied in bare[what].items():
+                    shape, rows, events = COPIES[name]
+                    found = run_program("baselines/bare_copy", dsn, shape, count, at.isoformat(), rows, events)
+                    copied.append(Speed(count / found["seconds"], count / found["cpu_seconds"]))
+                copies = ", ".join(f"{name} {each[-1].per_cpu_second:,.0f}" for name, each in bare[what].items())
+                say(f"round {number + 1}, {what}: {ours[what][-1].per_cpu_second:,.0f} a CPU second; {copies}")
+    figures: list[Figure] = []
+    for what, names in BASELINES.items():
+        by_part = {part: median(of_rounds) for part, of_rounds in parts[what].items()}
+        for baseline in names:
+            is_same = baseline == SAME_ROWS[what]
+            target = TARGET if is_same else None
+            for index, unit in enumerate(UNITS):
+                values, beside = ([each[index] for each in speeds] for speeds in (ours[what], bare[what][baseline]))
+                figures.append(
+                    Figure(what, unit, values, beside, baseline, target, by_part if is_same and index else {})
+                )
     return Outcome(
         "ingest",
         "Recording price history",
@@ -94,7 +105,7 @@ def measure(sizes: Sizes, say: Say) -> Outcome:
             "Each list changes its product's best price: the most there ever is to tell, through the outbox",
             "Products have been observed 1 to 16 times before, so that one in 16 has a chunk closed in each round",
             "The COPYs have no message to parse, nothing to compare, no best price, and no order or repetition to mind",
-            "The target speaks of the rows that history lists; a packed row is not what a plain table would hold",
+            "The targets speak of the same rows: those that history lists, and the outbox's where events tell of them",
         ],
     )
 
@@ -107,10 +118,11 @@ def _fill_chunks(system: System, product_ids: Sequence[UUID]) -> None:
 
 
 def _drain(system: System, product_ids: Sequence[UUID], revision: int, at: datetime) -> tuple[float, dict[str, float]]:
-    """Seconds from the first message to the last, and CPU seconds of the worker and of PostgreSQL."""
+    """Seconds until all is stored, and told if that is wanted, and CPU seconds of the worker and of PostgreSQL."""
     with frozen(system.pid(WORKER)):
         enqueue(system.rabbitmq_url, bodies([observation(product_id, revision, at) for product_id in product_ids]))
         cpu, began = system.cpu(), time.monotonic()
     system.until(lambda: stored(system, product_ids[-1], at), MOST_SECONDS, "the queue is drained")
+    system.until(lambda: not system.query("price_history", "SELECT FROM outbox LIMIT 1"), MOST_SECONDS, "all is told")
     seconds, after = time.monotonic() - began, system.cpu()
     return seconds, {name: after[name] - cpu[name] for name in (WORKER, "postgresql")}
