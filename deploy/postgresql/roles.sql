@@ -4,8 +4,8 @@
 --
 --   DATABASE=catalog OWNER=catalog_owner OWNER_PASSWORD=… ROLE=catalog ROLE_PASSWORD=… psql -X -d postgres -f roles.sql
 --
--- For a superuser, on PostgreSQL 15 or later. May be run again at any time: it makes what is missing, sets the
--- passwords, and has the owner own what the running role made before there was an owner.
+-- For a superuser, on PostgreSQL 15 or later. May be run again at any time, and for several databases at once: it makes
+-- what is missing, sets the passwords, and has the owner own what the running role made before there was an owner.
 \set ON_ERROR_STOP on
 \getenv database DATABASE
 \getenv owner OWNER
@@ -25,9 +25,13 @@ ALTER ROLE :"role" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD :'role_pas
 
 SELECT format('CREATE DATABASE %I', :'database')
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
--- In the two that every server has, anyone could make temporary tables without end.
+-- In the two that every server has, anyone could make temporary tables without end. Of two who ran this at once for two
+-- databases, one would fail with "tuple concurrently updated".
+BEGIN;
+DO $$ BEGIN PERFORM pg_advisory_xact_lock(hashtext('roles.sql')); END $$;
 SELECT format('REVOKE CONNECT ON DATABASE %I FROM PUBLIC', datname) FROM pg_database
 WHERE datname IN ('postgres', 'template1') \gexec
+COMMIT;
 
 \connect :"database"
 REASSIGN OWNED BY :"role" TO :"owner";

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from psycopg2.errors import InsufficientPrivilege
 
 from catalog_api.db.migrate import migrate as migrate_catalog
+from devstack.conditions import wait_until
 from devstack.databases import ADMINISTRATOR, make_roles, owner_of, prepare_databases
 from devstack.postgresql import PostgresServer
 from devstack.throwaway import throwaway_postgres
@@ -159,6 +161,18 @@ def test_run_again_it_changes_nothing_but_passwords(server: PostgresServer) -> N
         psycopg2.connect(server.dsn("catalog", "catalog", PASSWORD))
     assert rows(server.dsn("catalog", "catalog", "another"), "SELECT 1") == [(1,)]
     prepare(server, "catalog")
+
+
+def test_two_may_run_it_at_once(server: PostgresServer) -> None:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(1) as threads, closing(psycopg2.connect(server.dsn())) as first:
+        # As far as both change the same row, which the second may do when the first has.
+        first.cursor().execute("SELECT pg_advisory_xact_lock(hashtext('roles.sql'))")
+        first.cursor().execute("REVOKE CONNECT ON DATABASE template1 FROM PUBLIC")
+        second = threads.submit(prepare, server, "catalog")
+        assert wait_until(lambda: rows(server.dsn(), waiting) == [(1,)], seconds=60)
+        first.commit()
+        second.result(60)
 
 
 def test_what_the_administrator_of_devstack_made_is_the_owners_who_is_no_administrator(tmp_path: Path) -> None:
