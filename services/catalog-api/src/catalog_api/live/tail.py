@@ -178,8 +178,8 @@ class LiveTail:
         if self._tail is None or self._tail.ended is not None:
             self._tail = Tail(self._log, ring_bytes=self._ring_bytes)
         tail = self._tail
-        self._leave_later()
-        await tail.begun()
+        with self.followed(tail):  # by whoever waits for it to begin, however long that takes
+            await tail.begun()
         return tail
 
     @contextlib.contextmanager
