@@ -31,12 +31,12 @@ class AnyNode(BrokerManagement):
 
     nodes: tuple[BrokerManagement, ...] = ()
 
-    def call(self, method: str, path: str, body: Any = None) -> Any:
+    def call(self, method: str, path: str, body: Any = None, *, seconds: float = 10.0) -> Any:
         """As each node's. Raises what the last one raised when none answers."""
         for node in self.nodes[:-1]:
             with contextlib.suppress(OSError):
-                return node.call(method, path, body)
-        return self.nodes[-1].call(method, path, body)
+                return node.call(method, path, body, seconds=seconds)
+        return self.nodes[-1].call(method, path, body, seconds=seconds)
 
 
 class Cluster:
