@@ -68,7 +68,7 @@ def polled_products(database: psycopg2.extensions.connection) -> int:
         return int(count)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_ten_thousand_products_are_registered_and_polled_in_little_memory(description: Json) -> None:
     catalog_url = description["catalog_url"]
     for first in range(0, PRODUCTS, BATCH):
