@@ -147,12 +147,25 @@ async def small_log(url: str) -> AsyncIterator[Callable[[int], Awaitable[None]]]
         yield fill
 
 
-async def fill_until_dropped(url: str, fill: Callable[[int], Awaitable[None]], offset: int) -> Extent:
-    """Returns what is in the log once it has dropped that offset."""
+async def nobody(_: Extent) -> None:
+    """For where nobody has to keep up."""
+
+
+async def fill_until_dropped(
+    url: str,
+    fill: Callable[[int], Awaitable[None]],
+    offset: int,
+    keeps_up: Callable[[Extent], Awaitable[None]] = nobody,
+) -> Extent:
+    """Returns what is in the log once it has dropped that offset; a moment later it may have dropped more.
+
+    `keeps_up` is waited for between what is filled, which is less than the log has room for.
+    """
     async with EventLog(url).open() as log:
         while True:
-            await fill(200)
+            await fill(100)
             extent = await log.extent()
             assert extent is not None
+            await keeps_up(extent)
             if extent.first > offset:
                 return extent
