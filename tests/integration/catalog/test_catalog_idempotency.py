@@ -79,7 +79,8 @@ async def test_a_crash_leaves_neither_product_nor_key(api: Api, database: Databa
         async with database.writing() as connection, connection.transaction():
             assert await idempotency.try_lock(connection, KEY["Idempotency-Key"])
             await idempotency.store(connection, KEY["Idempotency-Key"], idempotency.StoredAnswer(b"", 201, {}, b""))
-            await sql.execute("SELECT pg_terminate_backend($1)", connection.get_server_pid())
+            # It has ended, and so let go of its lock, before its client hears of it.
+            assert await sql.fetchval("SELECT pg_terminate_backend($1, 30000)", connection.get_server_pid())
             await idempotency.find(connection, KEY["Idempotency-Key"])
 
     with pytest.raises(DatabaseUnavailableError):
