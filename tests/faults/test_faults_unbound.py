@@ -30,7 +30,7 @@ def created() -> ProductCreated:
 
 @pytest.fixture
 async def publisher(rabbitmq_url: str) -> AsyncIterator[EventPublisher]:
-    publisher = EventPublisher(rabbitmq_url, timeout=2.0)
+    publisher = EventPublisher(rabbitmq_url, timeout=30)
     yield publisher
     await publisher.stop()
 
@@ -52,7 +52,7 @@ async def received(url: str) -> list[UUID]:
 
     consumer = EventConsumer(url)
     consumer.subscribe(SYNC_PRODUCTS, handle)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await consumer.run(stopping)
     return found
 
@@ -129,7 +129,7 @@ async def test_what_no_queue_of_a_service_takes_is_in_the_log_from_which_the_ser
                     [item["id"] for item in simulator.admin("GET", "/products")["items"]]
                     == [str(event.data.product_id)]
                 ),
-                seconds=30,
+                seconds=60,
             )
             assert registered, worker.last_lines()
         finally:

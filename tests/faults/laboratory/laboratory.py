@@ -28,7 +28,7 @@ from devstack.stack import Stack
 INTERVAL_SECONDS: Final = 1
 TIMEOUT_SECONDS: Final = 2
 LEASE_SECONDS: Final = 3
-DRAIN_SECONDS: Final = 60.0
+DRAIN_SECONDS: Final = 120.0
 OURS: Final = ("catalog-api", "offers-sync", "price-history")
 
 
@@ -99,7 +99,7 @@ class Laboratory:
 
     def metric(self, name: str, sample: str) -> float:
         """The value of one sample, such as `things_total{kind="good"}`, of a process; 0 where there is none."""
-        with urllib.request.urlopen(f"{self.part(name).health_url}/metrics", timeout=5) as answer:  # noqa: S310 - ours
+        with urllib.request.urlopen(f"{self.part(name).health_url}/metrics", timeout=30) as answer:  # noqa: S310 - ours
             lines = answer.read().decode().splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if line.rpartition(" ")[0] == sample)
 
@@ -113,12 +113,13 @@ class Laboratory:
 
         def made() -> bool:
             with contextlib.suppress(OSError):
-                canary.append(self.call("POST", "/products", {"name": "canary", "description": ""})["id"])
+                body = {"name": "canary", "description": ""}
+                canary.append(self.call("POST", "/products", body, seconds=5.0)["id"])
             return bool(canary)
 
         def whole() -> bool:
             with contextlib.suppress(OSError):
-                product = self.call("GET", f"/products/{canary[0]}")
+                product = self.call("GET", f"/products/{canary[0]}", seconds=5.0)
                 return product["registration"] == "registered" and product["offers_observed_at"] is not None
             return False
 
@@ -147,9 +148,9 @@ class Laboratory:
         """What is known of what does not work."""
         return f"not ready: {self.not_ready()}; {self.books.queue_lengths()}"
 
-    def call(self, method: str, path: str, body: Any = None) -> Any:
-        """One request to the catalog. Raises OSError for any answer but a success."""
-        return loopback_http.call(method, f"{self.catalog_url}/api/v1{path}", body, seconds=5.0)
+    def call(self, method: str, path: str, body: Any = None, *, seconds: float = 30.0) -> Any:
+        """One request to the catalog. Raises OSError for any answer but a success within so many seconds."""
+        return loopback_http.call(method, f"{self.catalog_url}/api/v1{path}", body, seconds=seconds)
 
     def poison(self) -> list[str]:
         """Put a message that no one can read into each of our queues; their ids."""

@@ -42,8 +42,9 @@ class Link:
         self.port = self._server.sockets[0].getsockname()[1]
 
     def close(self) -> None:
-        """Listen no more."""
+        """Listen no more, and cut what is open: what waits to be sent would keep it so beyond the end of the loop."""
         self._server.close()
+        self._cut_all()
 
     def delay(self, seconds: float) -> None:
         """Forward everything so much later, in each direction."""
@@ -80,9 +81,11 @@ class Link:
         server.setblocking(False)
         try:
             await self._loop.sock_connect(server, (self._host, self._port))
-        except OSError:
+        except BaseException as error:
             server.close()
             _reset(writer)
+            if not isinstance(error, OSError):
+                raise
             return
         server_reader, server_writer = await asyncio.open_connection(sock=server)
         ends = {writer, server_writer}
