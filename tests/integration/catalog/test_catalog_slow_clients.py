@@ -16,7 +16,8 @@ from .conftest import PRODUCT, Api, StandInHistory, serving, settings
 
 CSV = {"Accept": "text/csv"}
 STREAMS = 3
-SEND_SECONDS = 2.0
+SEND_SECONDS = 6.0
+"""Long enough for all that is to be seen meanwhile."""
 ESTABLISHED = "01"
 """In /proc/net/tcp."""
 
