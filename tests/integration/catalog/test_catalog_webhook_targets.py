@@ -172,13 +172,12 @@ async def test_proxies_of_the_environment_cookies_and_redirections_are_ignored(
 
 
 async def test_names_are_looked_up_beside_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    answered = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    answered = threading.Event()
     real = socket.getaddrinfo
 
     def slow(host: str, *rest: object, **others: object) -> object:
         if host.startswith("slow"):
-            asyncio.run_coroutine_threadsafe(answered.wait(), loop).result()
+            assert answered.wait(60)
         return real("127.0.0.1", *rest, **others)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
@@ -189,6 +188,11 @@ async def test_names_are_looked_up_beside_one_another(monkeypatch: pytest.Monkey
     waiting[0].cancel()
     answered.set()
     assert len(await asyncio.gather(*waiting[1:])) == 59
+
+
+def looking() -> int:
+    """Threads that look for addresses; those of an earlier test may take a moment to end."""
+    return sum(thread.name == "host-addresses" for thread in threading.enumerate())
 
 
 async def test_looks_that_nobody_waits_for_any_more_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,12 +211,16 @@ async def test_looks_that_nobody_waits_for_any_more_are_counted(monkeypatch: pyt
     async def all_begun() -> bool:
         return len(begun) == MOST_LOOKS
 
+    async def nobody_else_looks() -> bool:
+        return looking() == MOST_LOOKS
+
     await eventually(all_begun)
+    await eventually(nobody_else_looks)
     for look in waiting:
         look.cancel()
     late = [asyncio.create_task(names.resolve("late.example")) for _ in range(2)]
     await asyncio.sleep(0)  # both have begun, as far as they may
-    assert sum(thread.name == "host-addresses" for thread in threading.enumerate()) == MOST_LOOKS
+    assert looking() == MOST_LOOKS
     answered.set()
     assert [type(error) for error in await asyncio.gather(*late, return_exceptions=True)] == [OSError, OSError]
     assert begun.count("late.example") == 2
