@@ -118,7 +118,7 @@ async def deliveries(sql: Any) -> list[Any]:
     rows = await sql.fetch("SELECT webhook_id, id, type, body FROM webhook_deliveries")
     told = [{**json.loads(row["body"]), "webhook_id": str(row["webhook_id"]), "id": str(row["id"])} for row in rows]
     assert all(row["type"] == one["type"] for row, one in zip(rows, told, strict=True))
-    return sorted(told, key=lambda one: (one["timestamp"], one["data"]["product_id"]))
+    return sorted(told, key=lambda one: (one["timestamp"], one["data"]["product_id"], one["id"]))
 
 
 async def told_prices(sql: Any) -> list[int]:

@@ -102,7 +102,7 @@ def test_migrating_waits_for_the_database(private_postgres: PostgresServer) -> N
     migrating = threading.Thread(target=migrate, args=(private_postgres.dsn(),))
     migrating.start()
     private_postgres.start()
-    migrating.join(30)
+    migrating.join()
     assert query(private_postgres.dsn(), "SELECT count(*) FROM products") == [(0,)]
 
 
@@ -219,7 +219,8 @@ def test_a_process_starts_tells_its_health_and_stops_with_code_0(catalog_dsn: st
     )
     try:
         assert wait_until(lambda: status_of(f"http://127.0.0.1:{port}/healthz") == 200, seconds=40)
-        assert status_of(f"http://127.0.0.1:{port}/readyz") == ready  # the worker has no broker here
+        # The worker has no broker here.
+        assert wait_until(lambda: status_of(f"http://127.0.0.1:{port}/readyz") == ready, seconds=40)
         assert status_of(f"http://127.0.0.1:{port}/metrics") == 200
         running.send_signal(signal.SIGTERM)
         running.communicate(timeout=10)
