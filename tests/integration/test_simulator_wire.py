@@ -41,7 +41,7 @@ class Client:
     def raw(self) -> socket.socket:
         """A socket on which the offers have been asked for."""
         url = urlsplit(self.simulator.base_url)
-        raw = socket.create_connection((str(url.hostname), int(url.port or 0)), timeout=5)
+        raw = socket.create_connection((str(url.hostname), int(url.port or 0)), timeout=30)
         token = self.session.headers["Bearer"]
         path = f"{url.path}/products/{self.product}/offers"
         raw.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nBearer: {token}\r\n\r\n".encode())
@@ -121,18 +121,28 @@ def test_reset(client: Client, at: str, seen: int) -> None:
 
 
 async def test_black_hole(client: Client) -> None:
+    def calls() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = client.simulator.admin(
+            "GET", f"/ledger?product={client.product}&endpoint=offers"
+        )["calls"]
+        return found
+
     client.fault("black_hole", times=1)
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(ABSENT):
-            await client.json()
+    asking = asyncio.create_task(client.json())
+    async with asyncio.timeout(30):
+        while not calls():  # noqa: ASYNC110 - what is waited for happens in another process
+            await asyncio.sleep(0.01)
+    answered, _ = await asyncio.wait([asking], timeout=ABSENT)
+    assert not answered
+    asking.cancel()
     assert await client.json() == ROWS, "other connections go on"
-    call = client.simulator.admin("GET", f"/ledger?product={client.product}&endpoint=offers")["calls"][0]
+    call = calls()[0]
     assert (call["status"], call["fault"]) == (None, "black_hole")
 
 
 def test_a_black_hole_forgets_a_client_that_has_left(client: Client) -> None:
     def open_files() -> int:
-        with closing(socket.create_connection((host, port), timeout=5)) as raw:
+        with closing(socket.create_connection((host, port), timeout=30)) as raw:
             raw.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             text = b"".join(iter(lambda: raw.recv(65_536), b"")).decode()
         return int(float(next(line.split()[1] for line in text.splitlines() if line.startswith("process_open_fds"))))
@@ -142,7 +152,7 @@ def test_a_black_hole_forgets_a_client_that_has_left(client: Client) -> None:
     before = open_files()
     client.fault("black_hole")
     sockets = [client.raw() for _ in range(20)]
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while open_files() < before + 20 and time.monotonic() < deadline:
         pass
     assert open_files() >= before + 20
@@ -154,22 +164,24 @@ def test_a_black_hole_forgets_a_client_that_has_left(client: Client) -> None:
 
 
 async def test_drip(client: Client) -> None:
-    client.fault("drip", bytes_per_second=50)
+    client.fault("drip", bytes_per_second=25)
     started = time.monotonic()
     async with client.offers() as answer:
         headers_after = time.monotonic() - started
         sizes = [len(piece) async for piece in answer.content.iter_any()]
-    assert headers_after < 1, "headers come at once"
-    assert len(sizes) > 0.9 * sum(sizes), "the body byte by byte"
-    assert time.monotonic() - started > sum(sizes) / 50
+    body_after = time.monotonic() - started
+    assert headers_after < body_after / 2, "headers come at once"
+    # A client that is held up finds several.
+    assert len(sizes) > sum(sizes) / 2, "the body byte by byte"
+    assert body_after > sum(sizes) / 25
 
 
 async def test_drip_is_one_byte_a_second_by_default(client: Client) -> None:
     client.fault("drip")
+    started = time.monotonic()
     async with client.offers() as answer:
-        started = time.monotonic()
         assert await answer.content.readexactly(2) == b"[{"
-        assert 1.9 < time.monotonic() - started < 4
+        assert 1.9 < time.monotonic() - started < 10
 
 
 async def test_delay(client: Client) -> None:

@@ -16,8 +16,8 @@ from urllib.request import Request, urlopen
 
 from offers_simulator.settings import Settings
 
-START_SECONDS: Final = 20.0
-STOP_SECONDS: Final = 5.0
+START_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 10.0
 CALL_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.02
 
