@@ -14,6 +14,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from devstack.ports import free_port
 from lifecycle import (
     BrokerUrls,
     DatabaseDisk,
@@ -135,13 +136,6 @@ async def test_waiting_ends_with_the_first_event_or_the_time() -> None:
     assert await wait_for_any(first, second, seconds=60)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 async def test_a_worker_restarts_a_failing_loop_serves_health_and_drains_on_sigterm(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -163,6 +157,8 @@ async def test_a_worker_restarts_a_failing_loop_serves_health_and_drains_on_sigt
     worker = asyncio.create_task(run_worker({"loop": loop}, readiness=Readiness(), health_port=port))
     await asyncio.wait_for(working.wait(), 10)
     async with aiohttp.ClientSession() as session:
+        # Health is served from the beginning on, which a loop may be done with sooner.
+        assert await asyncio.wait_for(get_when_up(session, f"http://127.0.0.1:{port}/healthz"), 10)
         async with session.get(f"http://127.0.0.1:{port}/healthz") as answer:
             assert answer.status == 200
         async with session.get(f"http://127.0.0.1:{port}/metrics") as answer:
@@ -208,14 +204,16 @@ async def test_an_http_process_finishes_its_requests_on_sigterm_and_exits_with_0
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
     assert process.stdin
     assert process.stdout
-    retries = aiohttp.ClientTimeout(total=30)
+    retries = aiohttp.ClientTimeout(total=90)
     async with aiohttp.ClientSession(timeout=retries) as session:
         answer = asyncio.create_task(get_when_up(session, f"http://127.0.0.1:{port}/slow"))
-        await asyncio.wait_for(process.stdout.readline(), 20)
+        await asyncio.wait_for(process.stdout.readline(), 60)
         process.send_signal(signal.SIGTERM)
         process.stdin.write(b"\n")
         assert await answer == "whole"
-    assert await asyncio.wait_for(process.wait(), 10) == 0
+    # Its pipes are read to their ends: left open, they would be found as garbage, which ends another test.
+    await asyncio.wait_for(process.communicate(), 10)
+    assert process.returncode == 0
 
 
 async def get_when_up(session: aiohttp.ClientSession, url: str) -> str:
@@ -230,7 +228,7 @@ async def get_when_up(session: aiohttp.ClientSession, url: str) -> str:
 def test_an_address_in_use_ends_the_process_and_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = subprocess.run(
-            [sys.executable, "-c", SERVER, str(taken.getsockname()[1])], capture_output=True, timeout=30, check=False
+            [sys.executable, "-c", SERVER, str(taken.getsockname()[1])], capture_output=True, timeout=60, check=False
         )
     assert process.returncode not in (0, 2)
     assert b"address already in use" in process.stderr
