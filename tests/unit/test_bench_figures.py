@@ -106,7 +106,7 @@ def test_only_chooses_benchmarks_and_refuses_unknown_ones() -> None:
 
 
 def test_cpu_time_of_a_process_includes_children_that_have_ended() -> None:
-    burn = "sum(range(10**7))"
+    burn = "sum(range(3 * 10**7))"
     code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', '{burn}']); print(flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -21,7 +21,7 @@ def started(log: Path, program: str) -> Iterator[Child]:
     argv = [sys.executable, "-c", program]
     child = Child(Command(name="sleeper", argv=argv, log=log, env=dict(os.environ)))
     try:
-        assert wait_until(lambda: child.exit_code is not None or log.stat().st_size > 0, seconds=10)
+        assert wait_until(lambda: child.exit_code is not None or log.stat().st_size > 0, seconds=30)
         yield child
     finally:
         child.kill()
@@ -29,7 +29,7 @@ def started(log: Path, program: str) -> Iterator[Child]:
 
 def test_a_child_that_died_is_told_with_its_last_lines(tmp_path: Path) -> None:
     with started(tmp_path / "log", "import sys; sys.exit('the disk is full')") as child:
-        assert wait_until(lambda: child.exit_code is not None, seconds=10)
+        assert wait_until(lambda: child.exit_code is not None, seconds=30)
 
         with pytest.raises(ProcessDied, match=r"sleeper died \(exit code 1\)(.|\n)*the disk is full"):
             child.check()
@@ -58,7 +58,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert parent.returncode == -signal.SIGKILL
 
     child = ProcessIdentity.of(int(parent.stdout))
-    assert child is None or wait_until(lambda: not child.is_alive(), seconds=10)
+    assert child is None or wait_until(lambda: not child.is_alive(), seconds=30)
 
 
 def test_a_pid_alone_is_not_taken_for_the_process(tmp_path: Path) -> None:
