@@ -22,8 +22,9 @@ from event_bus.topology import TopologyMissingError
 
 PREFETCH: Final = 100
 ANSWER_SECONDS: Final = 10.0
-EMPTY_SECONDS: Final = 2.0
-"""A log that the broker counts as empty, by counts that are seconds old, is believed to be after this."""
+EMPTY_SECONDS: Final = 5.0
+"""A log that the broker counts as empty, by counts that are seconds old, is believed to be after this. A busy broker
+takes seconds to send the first event, and a rebuild must not take that for a log without events."""
 PROBE_PREFETCH: Final = 1000
 OFFSET_HEADER: Final = "x-stream-offset"
 
