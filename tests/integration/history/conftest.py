@@ -59,6 +59,6 @@ def broker_url(broker_accounts: Callable[[str], str]) -> str:
 @pytest.fixture
 async def publisher(rabbitmq_url: str) -> AsyncIterator[EventPublisher]:
     """Stands for both other services."""
-    publisher = EventPublisher(rabbitmq_url)
+    publisher = EventPublisher(rabbitmq_url, timeout=30)
     yield publisher
     await publisher.stop()

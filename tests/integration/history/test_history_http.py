@@ -463,7 +463,7 @@ class TestAway:
     async def test_an_exhausted_pool_is_503_in_bounded_time(self, history_dsn: str, database: Database) -> None:
         product = uuid4()
         await AddProduct(database)(product)
-        one = {"database_pool_size": 1, "database_pool_timeout_seconds": 0.2}
+        one = {"database_pool_size": 1, "database_pool_timeout_seconds": 0.2, "database_statement_timeout_seconds": 60}
         async with client_of(database_url=history_dsn, **one) as client:
             async with database.transaction() as connection:
                 await connection.execute(sa.text("LOCK TABLE chunks IN ACCESS EXCLUSIVE MODE"))
@@ -498,7 +498,7 @@ class TestAway:
                 ((pid,),) = cursor.fetchall()
             os.kill(pid, signal.SIGSTOP)
             try:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):  # it hangs until it is continued, below
                     assert (await client.get(path(uuid4(), "trend"))).status_code == 503
                     assert (await client.get(path(uuid4(), "trend"))).status_code == 404
             finally:

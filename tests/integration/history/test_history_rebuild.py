@@ -206,7 +206,7 @@ def broker_url(broker_accounts: Callable[[str], str]) -> str:
 @pytest.fixture
 async def publisher(rabbitmq_url: str) -> AsyncIterator[EventPublisher]:
     """Stands for both other services."""
-    publisher = EventPublisher(rabbitmq_url)
+    publisher = EventPublisher(rabbitmq_url, timeout=30)
     yield publisher
     await publisher.stop()
 
@@ -325,7 +325,8 @@ async def test_it_is_refused_while_a_worker_is_connected_and_keeps_workers_out(
     told = market()
     async with process("price-history", "work", **settings(history_dsn, broker_url)):
         await publisher.publish(told.events[:8])
-        await eventually(lambda: _has(history_dsn, "SELECT 1 FROM products WHERE revision > 0"))
+        all_of_it = "SELECT 1 FROM products HAVING count(*) = 7 AND max(revision) > 0"
+        await eventually(lambda: _has(history_dsn, all_of_it))
         before = await stored(history_dsn)
         done = await rebuild(history_dsn, broker_url, "--afresh", "--force")
         assert done.code == 1
@@ -435,7 +436,7 @@ async def test_what_ends_a_rebuild_half_way_says_how_to_go_on(
                 running.send_signal(signal.SIGTERM)
             else:
                 await administrator.execute(f"SELECT pg_terminate_backend(pid) {HELD}")
-            _, errors = await asyncio.wait_for(running.communicate(), 20)
+            _, errors = await asyncio.wait_for(running.communicate(), 60)
         assert (running.returncode, errors.decode().count("\n")) == (code, 1), errors
         assert errors.decode().startswith(f"price-history: {words}")
         await administrator.execute("SELECT pg_advisory_unlock(42)")
