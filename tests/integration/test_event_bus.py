@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -47,7 +47,7 @@ class Inbox:
             self.events.append(event)
             self._arrived.notify_all()
 
-    async def holds(self, count: int, seconds: float = 10) -> list[Event]:
+    async def holds(self, count: int, seconds: float = 30) -> list[Event]:
         async with asyncio.timeout(seconds), self._arrived:
             await self._arrived.wait_for(lambda: len(self.events) >= count)
         return self.events
@@ -65,12 +65,12 @@ async def consuming(
         yield consumer
     finally:
         stopping.set()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 30)
 
 
 @pytest.fixture
 async def publisher(rabbitmq_url: str) -> AsyncIterator[EventPublisher]:
-    publisher = EventPublisher(rabbitmq_url)
+    publisher = EventPublisher(rabbitmq_url, timeout=30)
     yield publisher
     await publisher.stop()
 
@@ -91,7 +91,7 @@ async def message_in(channel: aio_pika.abc.AbstractChannel, queue: str) -> aio_p
             arrived.set_result(message)
 
     tag = await declared.consume(take, no_ack=True)
-    message = await asyncio.wait_for(arrived, 10)
+    message = await asyncio.wait_for(arrived, 30)
     await declared.cancel(tag)
     return message
 
@@ -103,17 +103,22 @@ def created() -> ProductCreated:
 async def test_handled_messages_are_freed_without_a_search_for_garbage(
     rabbitmq_url: str, publisher: EventPublisher
 ) -> None:
+    def held() -> int:
+        return sum(type(item).__name__ == "RabbitMessage" for item in gc.get_objects())
+
     gc.collect()
     gc.disable()
     try:
+        already = held()
         inbox = Inbox()
         async with consuming(rabbitmq_url, inbox):
             for count in range(1, 21):
                 await publisher.publish([created()])
                 await inbox.holds(count)
-            held = [item for item in gc.get_objects() if type(item).__name__ == "RabbitMessage"]
-        # The last one may still be in hand.
-        assert len(held) <= 1
+            # The last ones may still be in hand.
+            async with asyncio.timeout(30):
+                while held() - already > 1:  # noqa: ASYNC110 - nothing tells what is freed
+                    await asyncio.sleep(0.01)
     finally:
         gc.enable()
 
@@ -121,12 +126,12 @@ async def test_handled_messages_are_freed_without_a_search_for_garbage(
 async def test_a_broker_that_blocks_publishers_is_waited_for_and_has_each_event_once(
     private_broker: RabbitNode,
 ) -> None:
-    publisher = EventPublisher(private_broker.url(), timeout=1)
+    publisher = EventPublisher(private_broker.url(), timeout=3)
     before, during = created(), created()
     await publisher.publish([before])
     with disk_alarm(private_broker):
         publishing = asyncio.create_task(publisher.publish([during]))
-        done, _ = await asyncio.wait([publishing], timeout=3)
+        done, _ = await asyncio.wait([publishing], timeout=7)
         assert not done, "confirmed, or given up, while the broker takes nothing"
     await asyncio.wait_for(publishing, 30)
     await publisher.stop()
@@ -147,7 +152,7 @@ async def test_a_message_that_a_queue_refuses_costs_no_connection_unless_nothing
         return {each["name"] for each in rabbitmq_management.call("GET", f"/vhosts/{vhost}/connections")}
 
     await publisher.publish([created()])
-    assert await asyncio.to_thread(wait_until, lambda: bool(connections()), seconds=10)
+    assert await asyncio.to_thread(wait_until, lambda: bool(connections()), seconds=30)
     before = connections()
     async with await aio_pika.connect(rabbitmq_url) as connection:
         channel = await connection.channel()
@@ -159,12 +164,12 @@ async def test_a_message_that_a_queue_refuses_costs_no_connection_unless_nothing
             await publisher.publish([created()])
         await queue.purge()
         await publisher.publish([created()])
-        assert await asyncio.to_thread(wait_until, lambda: len(connections()) > 1, seconds=10)
+        assert await asyncio.to_thread(wait_until, lambda: len(connections()) > 1, seconds=30)
         assert before <= connections()
         for _ in range(2):
             with pytest.raises(PublishError, match="Nack"):
                 await publisher.publish([created()])
-        assert await asyncio.to_thread(wait_until, lambda: not before & connections(), seconds=10)
+        assert await asyncio.to_thread(wait_until, lambda: not before & connections(), seconds=30)
         await channel.queue_delete("full")
         await publisher.publish([created()])
 
@@ -202,6 +207,18 @@ async def no_others_than(tasks: set[asyncio.Task[object]], seconds: float) -> No
             await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
 
 
+async def given_up_after(connecting: Coroutine[Any, Any, None], proxies: Proxies, *, attempts: int) -> None:
+    """Cancel it once so many connections have been begun."""
+    task = asyncio.create_task(connecting)
+    async with asyncio.timeout(10):
+        while len(proxies.broker.attempts) < attempts:  # noqa: ASYNC110 - what is waited for happens in another thread
+            await asyncio.sleep(0.01)
+    assert not task.done()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_connects_that_nobody_waits_for_leave_no_connection_behind(
     rabbitmq_url: str, rabbitmq_management: BrokerManagement
 ) -> None:
@@ -210,11 +227,10 @@ async def test_connects_that_nobody_waits_for_leave_no_connection_behind(
         url = proxies.reach(rabbitmq_url)
         proxies.broker.black_hole()
         publisher, consumer = EventPublisher(url), EventConsumer(url)
-        for _ in range(3):
-            for connecting in (publisher.check(), consumer.run(asyncio.Event())):
-                with pytest.raises(TimeoutError):
-                    await asyncio.wait_for(connecting, 0.2)
         # One for readiness to come true, and those of the consumer.
+        for attempts in (1, 2, 3):
+            for connecting, expected in ((publisher.check(), attempts), (consumer.run(asyncio.Event()), attempts + 1)):
+                await given_up_after(connecting, proxies, attempts=expected)
         assert len(proxies.broker.attempts) == 1 + 3
         proxies.restore()
         await publisher.publish([created()])
@@ -224,10 +240,10 @@ async def test_connects_that_nobody_waits_for_leave_no_connection_behind(
             return len(rabbitmq_management.call("GET", f"/vhosts/{vhost}/connections")) == 1
 
         # The broker's management lists them with a delay.
-        assert await asyncio.to_thread(wait_until, one_is_listed, seconds=20)
+        assert await asyncio.to_thread(wait_until, one_is_listed, seconds=30)
         await publisher.stop()
         # The client library would go on connecting in a task of its own.
-        await no_others_than(before, 10)
+        await no_others_than(before, 30)
 
 
 async def test_a_connection_given_up_in_a_black_hole_is_not_opened_again_by_itself(rabbitmq_url: str) -> None:
@@ -240,7 +256,7 @@ async def test_a_connection_given_up_in_a_black_hole_is_not_opened_again_by_itse
             await publisher.publish([created()])
         await publisher.stop()
         proxies.restore()
-        await no_others_than(before, 10)
+        await no_others_than(before, 30)
         assert len(proxies.broker.attempts) == 1
 
 
@@ -292,7 +308,7 @@ async def test_an_event_that_reaches_no_queue_is_not_called_published(
 
 async def test_publishing_to_an_absent_broker_fails_in_bounded_time() -> None:
     publisher = EventPublisher("amqp://guest:guest@127.0.0.1:1/")
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         await publisher.start()
         with pytest.raises(PublishError):
             await publisher.publish([created()])
@@ -366,8 +382,11 @@ async def test_consumption_pauses_while_a_dependency_is_down_and_goes_on_in_plac
     await publisher.publish([event])
     async with consuming(rabbitmq_url, handler, transient=(ConnectionRefusedError,)):
         assert await inbox.holds(1) == [event]
-    for queue in (SYNC_PRODUCTS.queue, SYNC_PRODUCTS.retry_queue, SYNC_PRODUCTS.parked_queue):
-        assert (await channel.declare_queue(queue, passive=True)).declaration_result.message_count == 0
+    # The ack has been sent, and may not have been stored yet.
+    async with asyncio.timeout(20):
+        for queue in (SYNC_PRODUCTS.queue, SYNC_PRODUCTS.retry_queue, SYNC_PRODUCTS.parked_queue):
+            while (await channel.declare_queue(queue, passive=True)).declaration_result.message_count:
+                pass
 
 
 async def test_a_handler_that_fails_has_its_message_put_aside_and_after_ten_times_parked(
@@ -413,7 +432,7 @@ async def test_a_message_in_hand_when_consuming_stops_is_delivered_again(
     event = created()
     await publisher.publish([event])
     async with consuming(rabbitmq_url, hang, transient=(ConnectionRefusedError,)):
-        await asyncio.wait_for(entered.wait(), 10)
+        await asyncio.wait_for(entered.wait(), 30)
     inbox = Inbox()
     async with consuming(rabbitmq_url, inbox):
         assert await inbox.holds(1) == [event]
@@ -478,7 +497,7 @@ async def test_a_message_of_an_ordered_queue_that_is_handled_again_is_not_overta
     recorder = Recorder(at, fault, fault)
     await publisher.publish(updates(range(1, 51)))
     async with consuming(rabbitmq_url, recorder, HISTORY_OFFERS, transient=(ConnectionRefusedError,)):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(recorder.handled) < 50:  # noqa: ASYNC110 - what is waited for is in the handler
                 await asyncio.sleep(0.01)
     assert recorder.handled == list(range(1, 51))
@@ -495,7 +514,7 @@ async def test_a_message_of_an_ordered_queue_that_fails_ten_times_is_parked_and_
     await publisher.publish(updates(range(1, 31)))
     async with consuming(rabbitmq_url, recorder, HISTORY_OFFERS):
         parked = await message_in(channel, HISTORY_OFFERS.parked_queue)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(recorder.handled) < 29:  # noqa: ASYNC110 - what is waited for is in the handler
                 await asyncio.sleep(0.01)
     assert "failed 10 times, last with LookupError" in str(parked.headers["x-parked-reason"])
@@ -517,22 +536,22 @@ async def test_a_copy_that_gives_up_with_messages_of_an_ordered_queue_in_hand_is
     leading = asyncio.create_task(leader.run(asyncio.Event()))
     events = updates(range(1, 101))
     await publisher.publish(events[:1])
-    await asyncio.wait_for(busy.wait(), 10)
+    await asyncio.wait_for(busy.wait(), 30)
     async with consuming(rabbitmq_url, standby, HISTORY_OFFERS):
         await publisher.publish(events[1:])
         with pytest.raises(ConnectionError):
-            await asyncio.wait_for(leading, 10)
+            await asyncio.wait_for(leading, 30)
         assert ids(await standby.holds(len(events))) == ids(events)
 
 
 async def test_a_consumer_that_stops_finishes_what_it_has_in_hand_of_every_queue_and_takes_up_nothing_more(
     rabbitmq_url: str, publisher: EventPublisher
 ) -> None:
-    busy, handled, rest = asyncio.Event(), list[str](), Inbox()
+    busy, may_end, handled, rest = asyncio.Event(), asyncio.Event(), list[str](), Inbox()
 
     async def slowly(event: Event) -> None:
         busy.set()
-        await asyncio.sleep(0.5)
+        await may_end.wait()
         handled.append(event.id)
 
     consumer = EventConsumer(rabbitmq_url, prefetch=1)
@@ -542,9 +561,12 @@ async def test_a_consumer_that_stops_finishes_what_it_has_in_hand_of_every_queue
     running = asyncio.create_task(consumer.run(stopping))
     events = [created() for _ in range(5)]
     await publisher.publish(events)
-    await asyncio.wait_for(busy.wait(), 10)
+    await asyncio.wait_for(busy.wait(), 30)
     stopping.set()
-    await asyncio.wait_for(running, 10)
+    stopped, _ = await asyncio.wait([running], timeout=0.5)
+    assert not stopped
+    may_end.set()
+    await asyncio.wait_for(running, 30)
     assert handled == [events[0].id]
     async with consuming(rabbitmq_url, rest):
         assert ids(await rest.holds(4)) == ids(events[1:])
@@ -592,11 +614,11 @@ async def test_a_copy_that_stops_with_messages_of_an_ordered_queue_in_hand_is_no
         leader = await copies.enter_async_context(AsyncExitStack())
         await leader.enter_async_context(consuming(rabbitmq_url, slowly, HISTORY_OFFERS))
         await publisher.publish(events[:1])
-        await asyncio.wait_for(busy.wait(), 10)
+        await asyncio.wait_for(busy.wait(), 30)
         await copies.enter_async_context(consuming(rabbitmq_url, at_once, HISTORY_OFFERS))
         await publisher.publish(events[1:])
         await leader.aclose()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(set(handled)) < len(events):
                 await rest.holds(len(rest.events) + 1)
     # What comes again is known by its id; what is handled for the first time, is so in order.
