@@ -69,18 +69,18 @@ async def consuming(
         yield
     finally:
         stopping.set()
-        await asyncio.wait_for(running, 10)
+        await asyncio.wait_for(running, 30)
 
 
 async def first_of(queue: AbstractQueue) -> AbstractIncomingMessage:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (message := await queue.get(fail=False)) is None:
             pass
     return message
 
 
 async def first_parked(messages: ParkedMessages) -> ParkedMessage:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not (parked := await messages.read(limit=1)):
             pass
     return parked[0]
@@ -250,11 +250,11 @@ async def test_services_exchange_events_over_their_own_accounts(broker_accounts:
         publisher = EventPublisher(broker_accounts("catalog-api"))
         event = created()
         await publisher.publish([event])
-        assert await asyncio.wait_for(arrived.get(), 10) == event
+        assert await asyncio.wait_for(arrived.get(), 30) == event
         with pytest.raises(PublishError, match="ACCESS_REFUSED"):
             await publisher.publish([ProductRegistered.of(uuid4(), datetime.now(UTC))])
         await publisher.publish([event])
-        assert await asyncio.wait_for(arrived.get(), 10) == event
+        assert await asyncio.wait_for(arrived.get(), 30) == event
         await publisher.stop()
 
 
@@ -270,7 +270,7 @@ async def test_an_event_of_another_behind_a_routing_key_of_ones_own_is_not_handl
                 await events.publish(message, ProductCreated.TYPE)
         publisher = EventPublisher(broker_accounts("offers-sync"))
         await publisher.publish([genuine])
-        assert await asyncio.wait_for(arrived.get(), 10) == genuine
+        assert await asyncio.wait_for(arrived.get(), 30) == genuine
         await publisher.stop()
 
 
@@ -291,18 +291,18 @@ async def test_a_service_puts_aside_parks_and_replays_over_its_own_account(
     async with consuming(url, SYNC_PRODUCTS, handle):
         await publisher.publish([created()])
         await publisher.stop()
-        await asyncio.wait_for(settled[0].wait(), 10)
+        await asyncio.wait_for(settled[0].wait(), 30)
         async with channel_of(rabbitmq_url) as channel:
             waiting = await first_of(await channel.get_queue(SYNC_PRODUCTS.retry_queue))
             # So that the test need not wait half a minute, the time of its expiry is brought forward.
             soon = aio_pika.Message(waiting.body, headers=dict(waiting.headers), expiration=0.1)
             await channel.default_exchange.publish(soon, SYNC_PRODUCTS.retry_queue)
             await waiting.ack()
-        await asyncio.wait_for(settled[1].wait(), 10)
+        await asyncio.wait_for(settled[1].wait(), 30)
         messages = ParkedMessages(url, "offers-sync")
         assert (await first_parked(messages)).reason == "parked"
         assert await messages.replay(lambda _: True) == 1
-        await asyncio.wait_for(settled[2].wait(), 10)
+        await asyncio.wait_for(settled[2].wait(), 30)
 
 
 async def test_the_broker_parks_what_was_delivered_too_often_though_nobody_may_publish_there(
