@@ -210,7 +210,7 @@ async def test_a_relay_that_lost_its_session_stops_publishing(engine: AsyncEngin
                     " WHERE application_name = 'outbox-relay' AND datname = current_database()")
         )  # fmt: skip
     await store(engine, 1)
-    with pytest.raises((OSError, asyncpg.PostgresError, asyncpg.InterfaceError)):
+    with pytest.raises((OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)):
         await asyncio.wait_for(running, 30)
     assert len(broker.sent) == 1
     assert await rows_left(engine) == 1

@@ -146,7 +146,8 @@ def is_unavailable(error: BaseException) -> bool:
     if isinstance(error, sa.exc.DBAPIError):
         return isinstance(error, sa.exc.InterfaceError | sa.exc.OperationalError) or error.connection_invalidated
     lost = isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
-    return lost or isinstance(error, OSError | TimeoutError | sa.exc.TimeoutError)
+    # An InternalClientError: the driver was asked while it read the server's last words.
+    return lost or isinstance(error, asyncpg.InternalClientError | OSError | TimeoutError | sa.exc.TimeoutError)
 
 
 def _sqlstate(error: BaseException) -> str | None:

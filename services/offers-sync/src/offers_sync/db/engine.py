@@ -116,6 +116,7 @@ async def database_errors() -> AsyncIterator[None]:
         exc.TimeoutError,
         asyncpg.PostgresError,
         asyncpg.InterfaceError,
+        asyncpg.InternalClientError,  # the driver was asked while it read the server's last words
         OSError,
         TimeoutError,
     ) as error:

@@ -177,7 +177,8 @@ def _unavailability_named() -> Iterator[None]:
         yield
     except OtherWriterError as error:
         raise BeingWrittenError(str(error)) from error
-    except (OSError, PoolTimeoutError, InterfaceError, asyncpg.InterfaceError) as error:
+    except (OSError, PoolTimeoutError, InterfaceError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        # An InternalClientError: the driver was asked while it read the server's last words.
         if isinstance(error, ValueError):  # what asyncpg calls a value that fits no column
             raise
         raise DatabaseUnavailableError(type(error).__name__) from error
