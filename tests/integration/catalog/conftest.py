@@ -24,6 +24,7 @@ from catalog_api import bootstrap
 from catalog_api.db.database import Database
 from catalog_api.db.migrate import migrate
 from catalog_api.domain.webhooks import new_id
+from catalog_api.live import tail
 from catalog_api.settings import ServeSettings
 from devstack.conditions import wait_until
 from lifecycle.http import http_server
@@ -127,11 +128,18 @@ async def history() -> AsyncIterator[StandInHistory]:
     await runner.cleanup()
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that takes long to begin, as on a busy machine, is no wrong answer."""
+    monkeypatch.setattr(tail, "START_SECONDS", 30.0)
+
+
 def settings(dsn: str, **others: Any) -> ServeSettings:
-    values = {
+    values: dict[str, Any] = {
         "database_url": dsn,
         "rabbitmq_url": "amqp://nobody.invalid/",
         "price_history_url": "http://127.0.0.1:9",
+        "price_history_timeout_seconds": 60,
         "api_auth": "off",
         "webhook_targets": "any",
     }

@@ -91,7 +91,9 @@ async def recorded(make_database: Callable[[], str]) -> AsyncIterator[tuple[Hist
 
 
 @pytest.fixture
-async def api(catalog_dsn: str, recorded: tuple[History, str]) -> AsyncIterator[Api]:
+async def api(catalog_dsn: str, recorded: tuple[History, str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]:
+    """With so much time that everything is looked at on a busy machine, too."""
+    monkeypatch.setattr(dry_run_alert, "MAX_SECONDS", 600.0)
     async with serving(settings(catalog_dsn, price_history_url=recorded[1])) as served:
         yield served
 

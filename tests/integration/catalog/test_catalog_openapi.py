@@ -172,6 +172,7 @@ async def test_schemathesis_finds_nothing(
             *("--header", f"Authorization: Bearer {admin.text}"),
             *("--exclude-operation-id", "follow_events"),  # an answer without end
             *("--checks", "all", "--max-examples", "20", "--seed", "20261122", "--no-color"),
+            *("--request-timeout", "60"),
             cwd=tmp_path,
             stdout=asyncio.subprocess.PIPE,
         )
