@@ -123,8 +123,10 @@ def test_the_readme_s_javascript_misses_nothing_through_a_restart_and_learns_of_
 
     # What was told is gone for good, so what the page shows may be wrong.
     assert ["reload"] not in page.said()
+    stack.kill_process("catalog-api-serve")  # whoever comes while there is no log is refused
     asyncio.run(make_log_anew(stack))
     sell_at(700)
+    stack.start_process("catalog-api-serve")
     page.until(lambda: page.said().count(["reload"]) == 1 and page.prices(product) == [1000, 900, 800, 700])
 
 
