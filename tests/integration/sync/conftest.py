@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import dropwhile, pairwise
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -64,7 +65,7 @@ class Worker:
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of a page of its health server; status 0 while there is none."""
         try:
-            with urlopen(f"http://127.0.0.1:{self.health_port}{path}", timeout=5) as answer:
+            with urlopen(f"http://127.0.0.1:{self.health_port}{path}", timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except HTTPError as error:
             return error.code, error.read().decode()
@@ -108,18 +109,19 @@ class Sync:
     connections: list[aio_pika.abc.AbstractConnection] = field(default_factory=list)
 
     def settings(self, **settings: object) -> dict[str, object]:
+        """Polled each second; leases and calls outlast a machine that is busy, unless a test waits for their end."""
         return {
             "database_url": self.dsn,
             "rabbitmq_url": self.broker_url,
             "offers_base_url": self.simulator.base_url,
             "offers_poll_interval_seconds": 1,
-            "offers_lease_seconds": 3,
-            "offers_request_timeout_seconds": 2,
+            "offers_lease_seconds": 15,
+            "offers_request_timeout_seconds": 10,
             **settings,
         }
 
     async def listen(self, url: str) -> None:
-        """Collect events from now on, over plain AMQP."""
+        """Collect events from the first call on, over plain AMQP; the queue keeps what comes while nobody listens."""
 
         async def receive(message: aio_pika.abc.AbstractIncomingMessage) -> None:
             self.events.append(parse_event(message.body))
@@ -127,7 +129,7 @@ class Sync:
         connection = await aio_pika.connect(url)
         self.connections.append(connection)
         channel = await connection.channel()
-        queue = await channel.declare_queue("subscriber.test", exclusive=True)
+        queue = await channel.declare_queue("subscriber.test", durable=True)
         await queue.bind(EXCHANGE, "#")
         await queue.consume(receive, no_ack=True)
 
@@ -214,6 +216,11 @@ class Sync:
         calls: list[dict[str, Any]] = self.simulator.admin("GET", f"/ledger?endpoint={endpoint}{product}")["calls"]
         return calls
 
+    def pauses(self, polled: int) -> list[float]:
+        """Seconds before each poll after the first so many, which stopped; those that were under way are left out."""
+        moments = [call["at"] for call in self.calls("offers")[polled - 1 :]]
+        return list(dropwhile(lambda pause: pause < 2.5, (later - earlier for earlier, later in pairwise(moments))))
+
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         connection = psycopg2.connect(self.dsn)
         try:
@@ -256,7 +263,7 @@ async def sync(
     simulator: LaunchedSimulator,
     tmp_path: Path,
 ) -> AsyncIterator[Sync]:
-    publisher = EventPublisher(broker_accounts("catalog-api"))
+    publisher = EventPublisher(broker_accounts("catalog-api"), timeout=30)
     await publisher.start()
     with ExitStack() as close:
         dsn, broker_url = make_database(template=migrated), broker_accounts("offers-sync")
