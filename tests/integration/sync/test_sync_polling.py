@@ -15,7 +15,8 @@ from devstack.rabbitmq import RabbitNode
 if TYPE_CHECKING:
     from tests.integration.sync.conftest import Sync
 
-INTERVAL = 1.0
+LEAST_PAUSE_SECONDS = 2.5
+"""Between two probes, five seconds apart, of which the first may arrive late."""
 
 
 def gaps(sync: "Sync", product: UUID) -> list[float]:
@@ -24,15 +25,15 @@ def gaps(sync: "Sync", product: UUID) -> list[float]:
 
 
 async def test_two_copies_poll_each_product_once_in_each_slot(sync: "Sync") -> None:
-    workers = [await sync.started(offers_poll_interval_seconds=2) for _ in range(2)]
+    workers = [await sync.started(offers_poll_interval_seconds=5) for _ in range(2)]
     products = await sync.registered(60)
     sync.simulator.admin("DELETE", "/ledger")
-    await sync.until(lambda: len(sync.calls("offers")) >= 6 * len(products), 20)
+    await sync.until(lambda: len(sync.calls("offers")) >= 4 * len(products), 60)
     for product in products:
         # Each is due at the same phase of every interval, give or take what a busy machine adds.
         assert gaps(sync, product), product
-        assert min(gaps(sync, product)) > 1, "polled twice in a slot"
-        assert max(gaps(sync, product)) < 3.9, "a slot was left out"
+        assert min(gaps(sync, product)) > 2.5, "polled twice in a slot"
+        assert max(gaps(sync, product)) < 9.9, "a slot was left out"
     polled = [worker.metric('aggregator_offers_sync_polls_total{outcome="unchanged"}') for worker in workers]
     assert min(polled) > 0, "the copies share the load"
 
@@ -54,10 +55,12 @@ async def test_a_change_is_published_and_what_is_unchanged_is_not(sync: "Sync") 
     # Another body, of which nothing is known, and the same list.
     sync.simulator.admin("PUT", f"/products/{other}/offers", [{"price": 55, "id": "7", "items_in_stock": 1, "x": {}}])
 
-    begun = time.monotonic()
     sync.set_offers(product, {7: 90, 8: 200})
+    changed_at = time.time()
     await sync.until(lambda: sync.prices(product) == {"7": 90, "8": 200})
-    assert time.monotonic() - begun < INTERVAL + 2
+    told_at = sync.updates(product)[-1].observed_at.timestamp()
+    asked = [call["at"] for call in sync.calls("offers", product) if changed_at < call["at"] < told_at]
+    assert len(asked) <= 1, "the first poll that could find it did not tell it"
     sync.set_offers(product, {})
     await sync.until(lambda: sync.prices(product) == {})
 
@@ -67,9 +70,11 @@ async def test_a_change_is_published_and_what_is_unchanged_is_not(sync: "Sync") 
     assert [offer.id for offer in updates[-2].offers] == ["7", "8"]
     polls = len(sync.calls("offers", other))
     await sync.until(lambda: len(sync.calls("offers", other)) >= polls + 2)
-    assert sum(sync.prices(other) == {"7": 55} for _ in sync.updates(other)) <= 2
+    told = [{offer.id: offer.price for offer in update.offers} for update in sync.updates(other)]
+    assert told.count({"7": 55}) == 1
     assert worker.metric('aggregator_offers_sync_polls_total{outcome="unchanged"}') > 0
-    assert sync.query("SELECT revision FROM polled_products WHERE product_id = %s", [product]) == [(len(updates),)]
+    revision = "SELECT revision FROM polled_products WHERE product_id = %s"
+    await sync.until(lambda: sync.query(revision, [product]) == [(len(updates),)])
 
 
 MISBEHAVIOURS: list[dict[str, Any]] = [
@@ -94,7 +99,7 @@ MISBEHAVIOURS: list[dict[str, Any]] = [
 
 
 async def test_no_misbehaviour_changes_a_list_or_touches_other_products(sync: "Sync") -> None:
-    worker = await sync.started()
+    worker = await sync.started(offers_request_timeout_seconds=2)
     products = await sync.registered(len(MISBEHAVIOURS) + 10)
     for product in products:
         sync.set_offers(product, {7: 100, 8: 200})
@@ -109,13 +114,14 @@ async def test_no_misbehaviour_changes_a_list_or_touches_other_products(sync: "S
     )
     for product in well:
         sync.set_offers(product, {9: 300})
-    await sync.until(lambda: all(sync.prices(product) == {"9": 300} for product in well), 4)
+    # If calls were stopped, with one product in five seconds, they would take minutes.
+    await sync.until(lambda: all(sync.prices(product) == {"9": 300} for product in well))
     for product, fault in zip(spoiled, MISBEHAVIOURS, strict=True):
         assert sync.prices(product) == {"7": 100, "8": 200}, fault
 
     sync.end_faults()
     await sync.until(lambda: all(sync.prices(product) == {"7": 1} for product in spoiled))
-    assert worker.get("/readyz")[0] == 200
+    await sync.until(worker.ready)
     assert "loop_failed" not in worker.log
 
 
@@ -131,13 +137,14 @@ async def test_bad_rows_are_left_out_and_counted(sync: "Sync") -> None:
 
 
 async def test_a_frozen_worker_loses_its_buckets_and_polls_nothing_when_it_wakes(sync: "Sync") -> None:
-    frozen = await sync.started(offers_poll_interval_seconds=1, offers_max_concurrency=4)
+    settings = {"offers_poll_interval_seconds": 3, "offers_lease_seconds": 3}
+    frozen = await sync.started(offers_max_concurrency=4, **settings)
     products = await sync.registered(40)
     await sync.until(lambda: all(sync.updates(product) for product in products))
     sync.fault("delay", delay_seconds=0.5)
     await sync.until(lambda: len(sync.query("SELECT 1 FROM buckets WHERE leased_until > now()")) >= 5)
     frozen.signal(signal.SIGSTOP)
-    worker = await sync.started()
+    worker = await sync.started(**settings)
     sync.end_faults()
     sync.simulator.admin("DELETE", "/ledger")
     for product in products:
@@ -147,7 +154,7 @@ async def test_a_frozen_worker_loses_its_buckets_and_polls_nothing_when_it_wakes
     polled = len(sync.calls("offers"))
     await sync.until(lambda: len(sync.calls("offers")) > polled + 3 * len(products))
     for product in products:
-        assert min(gaps(sync, product)) > INTERVAL / 2, "polled twice in a slot"
+        assert min(gaps(sync, product)) > 1.5, "polled twice in a slot"
     for product in products:
         sync.set_offers(product, {1: 12})
     await sync.until(lambda: all(sync.prices(product) == {"1": 12} for product in products))
@@ -156,20 +163,22 @@ async def test_a_frozen_worker_loses_its_buckets_and_polls_nothing_when_it_wakes
 
 
 async def test_a_killed_worker_costs_a_slot_and_leaves_nothing_in_doubt(sync: "Sync") -> None:
-    killed = await sync.started()
+    settings = {"offers_lease_seconds": 3, "offers_request_timeout_seconds": 30}
+    killed = await sync.started(**settings)
     products = await sync.registered(20)
     await sync.until(lambda: all(sync.updates(product) for product in products))
     sync.fault("black_hole")
     await sync.until(lambda: len(sync.query("SELECT 1 FROM buckets WHERE leased_until IS NOT NULL")) >= 10)
+    killed.signal(signal.SIGSTOP)  # what it holds now, it holds when it dies
     orphans = [product for (product,) in sync.query(
         "SELECT product_id::text FROM polled_products JOIN buckets USING (bucket) WHERE leased_until IS NOT NULL"
     )]  # fmt: skip
     killed.kill()
     sync.end_faults()
     published = {orphan: len(sync.updates(UUID(orphan))) for orphan in orphans}
-    await sync.started()
+    await sync.started(**settings)
     # What the dead worker published last is unknown, so even an unchanged list is published again.
-    await sync.until(lambda: all(len(sync.updates(UUID(orphan))) > count for orphan, count in published.items()), 15)
+    await sync.until(lambda: all(len(sync.updates(UUID(orphan))) > count for orphan, count in published.items()))
 
 
 async def test_sigterm_in_the_middle_of_calls_stores_what_is_complete_and_releases_the_rest(sync: "Sync") -> None:
@@ -193,7 +202,7 @@ async def test_another_interval_moves_every_bucket_to_its_slots(sync: "Sync") ->
     products = await sync.registered(30)
     assert worker.stop() == 0
     await sync.started(offers_poll_interval_seconds=1)
-    await sync.until(lambda: all(sync.updates(product) for product in products), 3)
+    await sync.until(lambda: all(sync.updates(product) for product in products))
 
 
 async def test_calls_stop_while_the_offers_ms_is_away_and_resume_when_it_is_back(sync: "Sync") -> None:
@@ -203,15 +212,13 @@ async def test_calls_stop_while_the_offers_ms_is_away_and_resume_when_it_is_back
     sync.fault("status", "*", status=503)
     await sync.until(lambda: worker.metric('aggregator_offers_sync_calls_state{state="unavailable"}') == 1)
     polled = len(sync.calls("offers"))
-    begun = time.monotonic()
-    await sync.until(lambda: len(sync.calls("offers")) >= polled + 3, 20)
-    assert time.monotonic() - begun > 9, "a probe in five seconds is enough"
+    await sync.until(lambda: len(sync.pauses(polled)) >= 2)
+    assert min(sync.pauses(polled)) > LEAST_PAUSE_SECONDS, "a probe in five seconds is enough"
     sync.end_faults()
     for product in products:
         sync.set_offers(product, {1: 11})
-    begun = time.monotonic()
     await sync.until(lambda: all(sync.prices(product) == {"1": 11} for product in products), 15)
-    assert worker.metric('aggregator_offers_sync_calls_state{state="open"}') == 1
+    await sync.until(lambda: worker.metric('aggregator_offers_sync_calls_state{state="open"}') == 1)
 
 
 async def test_a_call_for_a_pause_is_honoured(sync: "Sync") -> None:
@@ -220,19 +227,19 @@ async def test_a_call_for_a_pause_is_honoured(sync: "Sync") -> None:
     sync.fault("status", status=429, retry_after=4)
     await sync.until(lambda: worker.metric('aggregator_offers_sync_calls_state{state="throttled"}') == 1)
     sync.end_faults()
-    polled = len(sync.calls("offers"))
-    begun = time.monotonic()
-    await sync.until(lambda: len(sync.calls("offers")) > polled)
-    assert time.monotonic() - begun > 2
+    await sync.until(lambda: sync.calls("offers")[-1]["status"] == 200)
+    since = list(itertools.dropwhile(lambda call: call["status"] != 429, sync.calls("offers")))
+    assert max(later["at"] - earlier["at"] for earlier, later in itertools.pairwise(since)) > 3.5
 
 
 async def test_requests_in_a_second_are_limited(sync: "Sync") -> None:
     await sync.started(offers_max_requests_per_second=10)
     await sync.registered(20)
     sync.simulator.admin("DELETE", "/ledger")
-    await sync.until(lambda: len(sync.calls("offers")) >= 40)
+    await sync.until(lambda: len(sync.calls("offers")) >= 100)
     moments = [call["at"] for call in sync.calls("offers")]
-    assert moments[-1] - moments[0] > 0.9 * (len(moments) - 1) / 10
+    # Twenty are due in each second; the first may arrive late on a busy machine.
+    assert moments[-1] - moments[0] > 0.75 * (len(moments) - 1) / 10
 
 
 class TestBrokerAway:
@@ -265,6 +272,7 @@ class TestBrokerAway:
         private_broker.start()
         private_broker.wait_until_ready()
         sync.events.clear()
+        # Its queue has been there all the time: the worker may be back before it.
         await sync.listen(broker_accounts("subscriber"))
         await sync.until(lambda: all(sync.prices(product) == {"1": 10} for product in products), 20)
         assert worker.stop() == 0
