@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from catalog_api.db import database as catalog
+from catalog_api.domain.errors import DatabaseUnavailableError as CatalogUnavailableError
 from price_history.db import engine as history
 
 PID = "SELECT pg_backend_pid()"
@@ -96,7 +97,7 @@ async def of_history(dsn: str) -> AsyncIterator[Ask]:
     await database.close()
 
 
-UNAVAILABLE = (catalog.DatabaseUnavailableError, history.DatabaseUnavailableError)
+UNAVAILABLE = (CatalogUnavailableError, history.DatabaseUnavailableError)
 
 
 @pytest.mark.parametrize("service", [of_catalog, of_catalog_in_a_transaction, of_history])
