@@ -39,10 +39,11 @@ class Rebuild:
             ConnectionError, OffsetError: the log was lost; it may be done again.
             Exception: whatever a handler raises ends it.
         """
-        # Of one extent, so that what the log drops after the check is missed rather than missing.
+        kept = None if force else await self._kept()
+        # Of one extent, so that what the log drops after the check is missed rather than missing; and of what it has
+        # later than what was kept, as a worker may go on.
         extent = await log.extent()
         if not force:
-            kept = await self._kept()
             if self._forget is not None and kept is not None:
                 await must_reach_back(log, extent, kept)
             else:
