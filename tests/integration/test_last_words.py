@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -59,11 +59,13 @@ async def lingering(make_database: Callable[..., str]) -> AsyncIterator[Lingerin
     await asyncio.gather(*(task for task in relaying if task is not None))
 
 
+def catalog_of(dsn: str) -> catalog.Database:
+    return catalog.Database(dsn, application_name="test", pool_size=1, pool_timeout=5, statement_timeout=5)
+
+
 @asynccontextmanager
 async def of_catalog(dsn: str) -> AsyncIterator[Ask]:
-    async with catalog.Database(
-        dsn, application_name="test", pool_size=1, pool_timeout=5, statement_timeout=5
-    ) as database:
+    async with catalog_of(dsn) as database:
 
         async def ask() -> int:
             async with database.reading() as connection:
@@ -74,9 +76,7 @@ async def of_catalog(dsn: str) -> AsyncIterator[Ask]:
 
 @asynccontextmanager
 async def of_catalog_in_a_transaction(dsn: str) -> AsyncIterator[Ask]:
-    async with catalog.Database(
-        dsn, application_name="test", pool_size=1, pool_timeout=5, statement_timeout=5
-    ) as database:
+    async with catalog_of(dsn) as database:
 
         async def ask() -> int:
             async with database.transaction() as connection:
@@ -102,9 +102,9 @@ UNAVAILABLE = (CatalogUnavailableError, history.DatabaseUnavailableError)
 
 @pytest.mark.parametrize("service", [of_catalog, of_catalog_in_a_transaction, of_history])
 async def test_what_is_asked_after_the_servers_last_words_may_be_asked_again(
-    lingering: Lingering, make_database: Callable[..., str], service: Callable[[str], AsyncIterator[Ask]]
+    lingering: Lingering, make_database: Callable[..., str], service: Callable[[str], AbstractAsyncContextManager[Ask]]
 ) -> None:
-    async with service(lingering.dsn) as ask:  # type: ignore[attr-defined]
+    async with service(lingering.dsn) as ask:
         first = await ask()
         administrator = await asyncpg.connect(make_database())
         await administrator.execute("SELECT pg_terminate_backend($1, 5000)", first)
